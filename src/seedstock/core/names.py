@@ -73,9 +73,14 @@ class RepoId(msgspec.Struct, frozen=True):
 def check_repo_name(name: str) -> str:
     """Return `name` if the hub accepts it for a repository. Raises BadName."""
     if not _SEGMENT.match(name) or "--" in name or ".." in name:
-        raise BadName(f"Invalid repository name: {name!r}", hint="letters, digits, '-', '_' and '.', at most 96")
+        raise BadName(
+            f"Invalid repository name: {name!r}", hint="letters, digits, '-', '_' and '.', at most 96"
+        )
     if name[0] in "-." or name[-1] in "-." or name.lower().endswith((".git", ".ipynb")):
-        raise BadName(f"Invalid repository name: {name!r}", hint="it may not start or end with '-' or '.', nor end in .git")
+        raise BadName(
+            f"Invalid repository name: {name!r}",
+            hint="it may not start or end with '-' or '.', nor end in .git",
+        )
     return name
 
 
@@ -83,7 +88,9 @@ def check_account_name(name: str) -> str:
     """Return `name` if a user or organisation may be called so. Raises BadName."""
     check_repo_name(name)
     if len(name) > 42 or "_" in name[:1]:
-        raise BadName(f"Invalid account name: {name!r}", hint="at most 42 characters, starting with a letter or digit")
+        raise BadName(
+            f"Invalid account name: {name!r}", hint="at most 42 characters, starting with a letter or digit"
+        )
     if name.lower() in RESERVED_ACCOUNTS:
         raise BadName(f"The name {name!r} is reserved")
     return name

@@ -1,0 +1,108 @@
+"""Opens the database and hands out transactions.
+
+One `Database` serves SQLite (WAL, one writer at a time) and PostgreSQL through the same Core statements.
+Reads take `read()`, writes take `write()`: on SQLite a write begins IMMEDIATE, so that two writers queue
+at BEGIN instead of failing at COMMIT with a snapshot that has gone stale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from seedstock.core.errors import StoreUnreachable
+
+BUSY_TIMEOUT_MS = 20_000
+
+
+class Database:
+    """A pool of connections to one database."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.is_sqlite = url.startswith("sqlite")
+        self.engine = _open_engine(url)
+        self._write_engine = self.engine.execution_options(seedstock_write=True)
+
+    @contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """A connection for reading; whatever it did is rolled back at the end."""
+        with self._connect(self.engine) as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[sa.Connection]:
+        """A transaction that commits when the block ends and rolls back when it raises."""
+        with self._connect(self._write_engine) as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def _connect(self, engine: sa.Engine) -> Iterator[sa.Connection]:
+        try:
+            connection = engine.connect()
+        except sa.exc.OperationalError as error:
+            raise StoreUnreachable(
+                f"The database does not answer: {_first_line(error)}",
+                hint="check the database URL and server",
+            ) from error
+        with connection:
+            yield connection
+
+    def close(self) -> None:
+        """Close every pooled connection."""
+        self.engine.dispose()
+
+
+def default_url(data_dir: Path) -> str:
+    """URL of the embedded database of a data folder."""
+    return f"sqlite:///{data_dir / 'seedstock.db'}"
+
+
+def normalise_url(url: str) -> str:
+    """Name our PostgreSQL driver in the URLs that people paste."""
+    for scheme in ("postgres://", "postgresql://"):
+        if url.startswith(scheme):
+            return "postgresql+psycopg://" + url.removeprefix(scheme)
+    return url
+
+
+def _open_engine(url: str) -> sa.Engine:
+    if not url.startswith("sqlite"):
+        return sa.create_engine(url, pool_size=16, max_overflow=32, pool_pre_ping=True)
+    memory = url in {"sqlite://", "sqlite:///:memory:"}
+    engine = sa.create_engine(
+        url,
+        connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_MS / 1000},
+        poolclass=sa.StaticPool if memory else sa.QueuePool,
+        **({} if memory else {"pool_size": 16, "max_overflow": 64}),
+    )
+    sa.event.listen(engine, "connect", _configure_sqlite)
+    sa.event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _configure_sqlite(connection: Any, _record: object) -> None:
+    # The driver's own BEGIN is deferred and comes late; ours is issued by _begin_sqlite instead.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+    cursor.execute("PRAGMA journal_mode=WAL")
+    # FULL: a commit is on disk before it is acknowledged, also through a power cut.
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.execute("PRAGMA cache_size=-65536")
+    cursor.execute("PRAGMA mmap_size=268435456")
+    cursor.close()
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    write = connection.get_execution_options().get("seedstock_write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).splitlines()[0][:200]

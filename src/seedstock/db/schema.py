@@ -1,0 +1,377 @@
+"""Every table, in one place.
+
+Times are UTC milliseconds since 1970 (BigInteger). Oids and digests are lower-case hex. Names that are
+looked up without regard to case have a `_key` column holding the lower-case form.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    Named,
+    String,
+    Text,
+    TypedColumns,
+)
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+BigId = BigInteger().with_variant(Integer, "sqlite")
+Json: sa.types.TypeEngine[Any] = sa.JSON()
+
+
+class _Accounts(TypedColumns):
+    id: Named[int] = Column(BigId, primary_key=True)
+    kind: Named[str] = Column(String(8))
+    """`user` or `org`."""
+    name: Named[str] = Column(String(96))
+    name_key: Named[str] = Column(String(96), unique=True)
+    full_name: Named[str] = Column(String(200))
+    email: Named[str | None] = Column(String(320))
+    password_hash: Named[str | None] = Column(String(200))
+    is_admin: Named[bool]
+    details: Named[str] = Column(Text)
+    private_by_default: Named[bool]
+    disabled: Named[bool]
+    created_at: Named[int] = Column(BigInteger)
+
+
+accounts = sa.Table("accounts", metadata, _Accounts)
+
+
+class _Memberships(TypedColumns):
+    org_id: Named[int] = Column(BigId, ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True)
+    user_id: Named[int] = Column(
+        BigId, ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True, index=True
+    )
+    role: Named[str] = Column(String(16))
+    """`read`, `contributor`, `write` or `admin`."""
+
+
+memberships = sa.Table("memberships", metadata, _Memberships)
+
+
+class _Tokens(TypedColumns):
+    id: Named[int] = Column(BigId, primary_key=True)
+    account_id: Named[int] = Column(BigId, ForeignKey("accounts.id", ondelete="CASCADE"), index=True)
+    name: Named[str] = Column(String(120))
+    role: Named[str] = Column(String(16))
+    scopes: Named[list[dict[str, Any]] | None] = Column(Json)
+    hash: Named[str] = Column(String(64), unique=True)
+    hint: Named[str] = Column(String(12))
+    created_at: Named[int] = Column(BigInteger)
+    last_used_at: Named[int | None] = Column(BigInteger)
+    expires_at: Named[int | None] = Column(BigInteger)
+
+
+tokens = sa.Table("tokens", metadata, _Tokens)
+
+
+class _Sessions(TypedColumns):
+    hash: Named[str] = Column(String(64), primary_key=True)
+    account_id: Named[int] = Column(BigId, ForeignKey("accounts.id", ondelete="CASCADE"), index=True)
+    created_at: Named[int] = Column(BigInteger)
+    expires_at: Named[int] = Column(BigInteger)
+
+
+sessions = sa.Table("sessions", metadata, _Sessions)
+
+
+class _Audit(TypedColumns):
+    id: Named[int] = Column(BigId, primary_key=True)
+    at: Named[int] = Column(BigInteger, index=True)
+    actor_id: Named[int | None] = Column(BigId)
+    actor: Named[str] = Column(String(96))
+    action: Named[str] = Column(String(48))
+    target: Named[str] = Column(String(250), index=True)
+    detail: Named[dict[str, Any] | None] = Column(Json)
+
+
+audit = sa.Table("audit", metadata, _Audit)
+
+
+class _Repos(TypedColumns):
+    id: Named[int] = Column(BigId, primary_key=True)
+    type: Named[str] = Column(String(10))
+    namespace_id: Named[int] = Column(BigId, ForeignKey("accounts.id"), index=True)
+    name: Named[str] = Column(String(96))
+    name_key: Named[str] = Column(String(96))
+    private: Named[bool]
+    gated: Named[str | None] = Column(String(8))
+    disabled: Named[bool]
+    created_by: Named[int | None] = Column(BigId)
+    created_at: Named[int] = Column(BigInteger)
+    updated_at: Named[int] = Column(BigInteger)
+    head_oid: Named[str] = Column(String(40))
+    """Commit at the head of `main`; copied from `refs` in the transaction that moves it."""
+    likes: Named[int] = Column(server_default="0")
+    downloads: Named[int] = Column(BigInteger, server_default="0")
+    """In the last 30 days."""
+    downloads_all_time: Named[int] = Column(BigInteger, server_default="0")
+    trending_score: Named[float] = Column(server_default="0")
+    pipeline_tag: Named[str | None] = Column(String(96))
+    library_name: Named[str | None] = Column(String(96))
+    license: Named[str | None] = Column(String(96))
+    parameters: Named[int | None] = Column(BigInteger)
+    runnable: Named[bool] = Column(server_default=sa.false())
+    """Whether the head holds a file that the embedded engine loads."""
+    used_storage_bytes: Named[int] = Column(BigInteger, server_default="0")
+
+
+repos = sa.Table(
+    "repos",
+    metadata,
+    _Repos,
+    sa.UniqueConstraint("type", "namespace_id", "name_key"),
+    Index(None, "type", "trending_score"),
+    Index(None, "type", "likes"),
+    Index(None, "type", "downloads"),
+    Index(None, "type", "updated_at"),
+    Index(None, "type", "created_at"),
+    sqlite_autoincrement=True,
+)
+
+
+class _RepoRedirects(TypedColumns):
+    type: Named[str] = Column(String(10), primary_key=True)
+    namespace_key: Named[str] = Column(String(96), primary_key=True)
+    name_key: Named[str] = Column(String(96), primary_key=True)
+    repo_id: Named[int] = Column(BigId, ForeignKey("repos.id", ondelete="CASCADE"), index=True)
+
+
+repo_redirects = sa.Table("repo_redirects", metadata, _RepoRedirects)
+
+
+class _RepoTags(TypedColumns):
+    repo_id: Named[int] = Column(BigId, ForeignKey("repos.id", ondelete="CASCADE"), primary_key=True)
+    tag: Named[str] = Column(String(250), primary_key=True, index=True)
+    position: Named[int]
+
+
+repo_tags = sa.Table("repo_tags", metadata, _RepoTags)
+
+
+class _Refs(TypedColumns):
+    repo_id: Named[int] = Column(BigId, ForeignKey("repos.id", ondelete="CASCADE"), primary_key=True)
+    name: Named[str] = Column(String(255), primary_key=True)
+    """Full name: `refs/heads/main`, `refs/tags/v1`."""
+    oid: Named[str] = Column(String(40))
+    message: Named[str | None] = Column(Text)
+
+
+refs = sa.Table("refs", metadata, _Refs)
+
+
+class _GitObjects(TypedColumns):
+    repo_id: Named[int] = Column(BigId, ForeignKey("repos.id", ondelete="CASCADE"), primary_key=True)
+    oid: Named[str] = Column(String(40), primary_key=True)
+    kind: Named[str] = Column(String(6))
+    """`blob`, `tree`, `commit` or `tag`."""
+    size_bytes: Named[int] = Column(BigInteger)
+    lfs_digest: Named[str | None] = Column(String(64))
+    """For a blob that is an LFS pointer: what it points at."""
+    lfs_size_bytes: Named[int | None] = Column(BigInteger)
+    data: Named[bytes] = Column(LargeBinary)
+    """The object's content, zlib-compressed, without git's header."""
+
+
+# The small columns precede `data` so that listings never touch overflow pages.
+git_objects = sa.Table("git_objects", metadata, _GitObjects)
+
+
+class _Objects(TypedColumns):
+    key: Named[str] = Column(String(100), primary_key=True)
+    size_bytes: Named[int] = Column(BigInteger)
+    checks: Named[bytes] = Column(LargeBinary)
+    """One 16-byte BLAKE3 per MiB of stored bytes."""
+    stat_signature: Named[str | None] = Column(String(64))
+    """Size, inode and modification time of the local file when it was last verified whole."""
+    verified_at: Named[int] = Column(BigInteger)
+    created_at: Named[int] = Column(BigInteger)
+
+
+objects = sa.Table("objects", metadata, _Objects)
+
+
+class _Files(TypedColumns):
+    digest: Named[str] = Column(String(64), primary_key=True)
+    """SHA-256 of the plain bytes: the identity of a large file."""
+    size_bytes: Named[int] = Column(BigInteger)
+    object_key: Named[str | None] = Column(String(100), ForeignKey("objects.key"))
+    """Whole representation, if there is one."""
+    xet_hash: Named[str | None] = Column(String(64), ForeignKey("xet_files.hash"), index=True)
+    """Xet representation, if there is one."""
+    header: Named[dict[str, Any] | None] = Column(Json)
+    """What the file's own header says (safetensors, GGUF); immutable, as the bytes are."""
+    created_at: Named[int] = Column(BigInteger)
+
+
+files = sa.Table("files", metadata, _Files)
+
+
+class _RepoFiles(TypedColumns):
+    repo_id: Named[int] = Column(BigId, ForeignKey("repos.id", ondelete="CASCADE"), primary_key=True)
+    digest: Named[str] = Column(String(64), ForeignKey("files.digest"), primary_key=True, index=True)
+    created_at: Named[int] = Column(BigInteger)
+
+
+# A file may be named by hash in a repo only if its bytes were once given there (or copied by a reader).
+repo_files = sa.Table("repo_files", metadata, _RepoFiles)
+
+
+class _XetFiles(TypedColumns):
+    hash: Named[str] = Column(String(64), primary_key=True)
+    """Xet file hash in its string form."""
+    size_bytes: Named[int] = Column(BigInteger)
+    terms: Named[bytes] = Column(LargeBinary)
+    """48-byte records: raw xorb hash (32), first chunk, end chunk, plain bytes, zero (u32 LE each)."""
+    created_at: Named[int] = Column(BigInteger)
+
+
+xet_files = sa.Table("xet_files", metadata, _XetFiles)
+
+
+class _Xorbs(TypedColumns):
+    hash: Named[str] = Column(String(64), primary_key=True)
+    object_key: Named[str] = Column(String(100), ForeignKey("objects.key"))
+    size_bytes: Named[int] = Column(BigInteger)
+    index: Named[bytes] = Column(LargeBinary)
+    """docs/formats/xorb-index.md"""
+    created_at: Named[int] = Column(BigInteger)
+    last_named_at: Named[int] = Column(BigInteger)
+
+
+xorbs = sa.Table("xorbs", metadata, _Xorbs)
+
+
+class _XorbScopes(TypedColumns):
+    xorb_hash: Named[str] = Column(String(64), ForeignKey("xorbs.hash", ondelete="CASCADE"), primary_key=True)
+    repo_id: Named[int] = Column(
+        BigId, ForeignKey("repos.id", ondelete="CASCADE"), primary_key=True, index=True
+    )
+
+
+# Which repos hold a xorb: global dedup and shards may only name xorbs that the caller can read.
+xorb_scopes = sa.Table("xorb_scopes", metadata, _XorbScopes)
+
+
+class _XetChunks(TypedColumns):
+    chunk_hash: Named[bytes] = Column(LargeBinary(32), primary_key=True)
+    xorb_hash: Named[str] = Column(
+        String(64), ForeignKey("xorbs.hash", ondelete="CASCADE"), primary_key=True, index=True
+    )
+
+
+xet_chunks = sa.Table("xet_chunks", metadata, _XetChunks)
+
+
+class _RevisionMetadata(TypedColumns):
+    repo_id: Named[int] = Column(BigId, ForeignKey("repos.id", ondelete="CASCADE"), primary_key=True)
+    commit_oid: Named[str] = Column(String(40), primary_key=True)
+    summary: Named[dict[str, Any]] = Column(Json)
+    version: Named[int]
+    created_at: Named[int] = Column(BigInteger)
+
+
+# What cards, configs and weight headers of one commit say, read by a job after the push.
+revision_metadata = sa.Table("revision_metadata", metadata, _RevisionMetadata)
+
+
+class _Likes(TypedColumns):
+    repo_id: Named[int] = Column(BigId, ForeignKey("repos.id", ondelete="CASCADE"), primary_key=True)
+    account_id: Named[int] = Column(
+        BigId, ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True, index=True
+    )
+    created_at: Named[int] = Column(BigInteger)
+
+
+likes = sa.Table("likes", metadata, _Likes)
+
+
+class _DownloadDays(TypedColumns):
+    repo_id: Named[int] = Column(BigId, ForeignKey("repos.id", ondelete="CASCADE"), primary_key=True)
+    day: Named[int] = Column(primary_key=True)
+    """Days since 1970-01-01 UTC."""
+    count: Named[int] = Column(BigInteger)
+
+
+download_days = sa.Table("download_days", metadata, _DownloadDays)
+
+
+class _Multipart(TypedColumns):
+    id: Named[str] = Column(String(32), primary_key=True)
+    repo_id: Named[int] = Column(BigId, ForeignKey("repos.id", ondelete="CASCADE"), index=True)
+    digest: Named[str] = Column(String(64))
+    size_bytes: Named[int] = Column(BigInteger)
+    chunk_bytes: Named[int] = Column(BigInteger)
+    created_at: Named[int] = Column(BigInteger)
+
+
+multipart_uploads = sa.Table("multipart_uploads", metadata, _Multipart)
+
+
+class _Jobs(TypedColumns):
+    id: Named[int] = Column(BigId, primary_key=True)
+    kind: Named[str] = Column(String(48))
+    spec: Named[dict[str, Any]] = Column(Json)
+    state: Named[str] = Column(String(12))
+    """`queued`, `running`, `done`, `dead` or `cancelled`."""
+    priority: Named[int]
+    dedup_key: Named[str | None] = Column(String(200))
+    """At most one queued job per key: a second enqueue of the same work is the first one."""
+    repo_id: Named[int | None] = Column(BigId, ForeignKey("repos.id", ondelete="CASCADE"), index=True)
+    account_id: Named[int | None] = Column(BigId)
+    attempts: Named[int]
+    max_attempts: Named[int]
+    run_after: Named[int] = Column(BigInteger)
+    lease_owner: Named[str | None] = Column(String(100))
+    lease_expires_at: Named[int | None] = Column(BigInteger)
+    cancel_requested: Named[bool]
+    progress: Named[dict[str, Any] | None] = Column(Json)
+    result: Named[dict[str, Any] | None] = Column(Json)
+    error: Named[str | None] = Column(Text)
+    created_at: Named[int] = Column(BigInteger)
+    started_at: Named[int | None] = Column(BigInteger)
+    finished_at: Named[int | None] = Column(BigInteger)
+
+
+jobs = sa.Table(
+    "jobs",
+    metadata,
+    _Jobs,
+    Index(None, "state", "priority", "run_after"),
+    Index(
+        "ux_jobs_queued_dedup_key",
+        "dedup_key",
+        unique=True,
+        sqlite_where=sa.text("state = 'queued' AND dedup_key IS NOT NULL"),
+        postgresql_where=sa.text("state = 'queued' AND dedup_key IS NOT NULL"),
+    ),
+    sqlite_autoincrement=True,
+)
+
+
+class _JobLogs(TypedColumns):
+    id: Named[int] = Column(BigId, primary_key=True)
+    job_id: Named[int] = Column(BigId, ForeignKey("jobs.id", ondelete="CASCADE"), index=True)
+    at: Named[int] = Column(BigInteger)
+    text: Named[str] = Column(Text)
+
+
+job_logs = sa.Table("job_logs", metadata, _JobLogs)
