@@ -38,7 +38,7 @@ def main(message: str) -> None:
         f'revision = "{revision}"\ndown_revision = {head!r}\nbranch_labels = None\ndepends_on = None\n\n\n'
         f"def upgrade() -> None:\n    {body}\n"
     )
-    print(path)  # noqa: T201
+    print(path)
 
 
 if __name__ == "__main__":
