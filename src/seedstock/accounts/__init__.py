@@ -1,0 +1,1 @@
+"""Users, organisations, tokens, sessions, the one permission function, and the audit log."""

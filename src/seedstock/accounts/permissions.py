@@ -1,0 +1,114 @@
+"""The one place where it is decided who may do what.
+
+`check` is called by every service before it touches a repo; nothing else compares roles. What a caller
+may not see raises exactly what an absent repo raises.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Any, Protocol
+
+from seedstock.core.errors import Forbidden, RepoNotFound, Unauthenticated
+from seedstock.core.viewer import OrgRole, TokenRole, Viewer
+
+
+class Action(IntEnum):
+    """What is asked for, each including the ones before it."""
+
+    READ = 1
+    WRITE = 2
+    ADMIN = 3
+    """Settings, visibility, move and delete."""
+
+
+class Guarded(Protocol):
+    """What a decision needs to know of a repo."""
+
+    type: str
+    namespace_id: int
+    namespace: str
+    name: str
+    private: bool
+    created_by: int | None
+
+
+def allowed(viewer: Viewer, action: Action, repo: Guarded) -> bool:
+    """Whether the viewer may do that to the repo."""
+    if action is Action.READ and not repo.private:
+        return True
+    if viewer.anonymous:
+        return False
+    return _role_allows(viewer, action, repo) and _credential_allows(viewer, action, repo)
+
+
+def check(viewer: Viewer, action: Action, repo: Guarded) -> None:
+    """Raise RepoNotFound if the viewer may not see the repo, Unauthenticated or Forbidden if not do it."""
+    if not allowed(viewer, Action.READ, repo):
+        raise RepoNotFound
+    if not allowed(viewer, action, repo):
+        if viewer.anonymous:
+            raise Unauthenticated("Sign in or send a token to do this")
+        raise Forbidden(
+            f"You have no {action.name.lower()} access to {repo.namespace}/{repo.name}",
+            hint="use a token with the write role, or ask an admin of the namespace",
+        )
+
+
+def check_create(viewer: Viewer, namespace_id: int, namespace: str) -> None:
+    """Raise unless the viewer may create repos in the namespace."""
+    if viewer.anonymous:
+        raise Unauthenticated("Sign in or send a token to create a repository")
+    role = viewer.role_in(namespace_id)
+    may = viewer.is_admin or role in {OrgRole.CONTRIBUTOR, OrgRole.WRITE, OrgRole.ADMIN}
+    if not (may and _credential_allows_namespace(viewer, namespace)):
+        raise Forbidden(f"You don't have the rights to create a repository under the namespace {namespace}")
+
+
+def _role_allows(viewer: Viewer, action: Action, repo: Guarded) -> bool:
+    if viewer.is_admin:
+        return True
+    role = viewer.role_in(repo.namespace_id)
+    if role is None:
+        return False
+    if action is Action.READ or role is OrgRole.ADMIN:
+        return True
+    own = repo.created_by == viewer.account_id
+    if action is Action.WRITE:
+        return role is OrgRole.WRITE or own and role is OrgRole.CONTRIBUTOR
+    return own and role in {OrgRole.WRITE, OrgRole.CONTRIBUTOR}
+
+
+def _credential_allows(viewer: Viewer, action: Action, repo: Guarded) -> bool:
+    credential = viewer.credential
+    if credential is None or credential.role is TokenRole.WRITE:
+        return True
+    if credential.role is TokenRole.READ:
+        return action is Action.READ
+    wanted = "repo.content.read" if action is Action.READ else "repo.write"
+    return any(wanted in _granted(scope) and _covers(scope, repo) for scope in credential.scopes)
+
+
+def _credential_allows_namespace(viewer: Viewer, namespace: str) -> bool:
+    credential = viewer.credential
+    if credential is None or credential.role is TokenRole.WRITE:
+        return True
+    return credential.role is TokenRole.FINE_GRAINED and any(
+        "repo.write" in _granted(scope)
+        and scope["entity"]["type"] in {"user", "org"}
+        and scope["entity"]["name"].lower() == namespace.lower()
+        for scope in credential.scopes
+    )
+
+
+def _granted(scope: dict[str, Any]) -> set[str]:
+    granted = set(scope.get("permissions", ()))
+    return granted | {"repo.content.read"} if "repo.write" in granted else granted
+
+
+def _covers(scope: dict[str, Any], repo: Guarded) -> bool:
+    entity = scope["entity"]
+    if entity["type"] in {"user", "org"}:
+        return bool(entity["name"].lower() == repo.namespace.lower())
+    same_type = entity["type"] == repo.type.removesuffix("s")
+    return bool(same_type and entity["name"].lower() == f"{repo.namespace}/{repo.name}".lower())
