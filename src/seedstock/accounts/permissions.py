@@ -7,10 +7,11 @@ may not see raises exactly what an absent repo raises.
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Any, Protocol
+from typing import Any
 
 from seedstock.core.errors import Forbidden, RepoNotFound, Unauthenticated
 from seedstock.core.viewer import OrgRole, TokenRole, Viewer
+from seedstock.db.repos import RepoRow
 
 
 class Action(IntEnum):
@@ -22,18 +23,7 @@ class Action(IntEnum):
     """Settings, visibility, move and delete."""
 
 
-class Guarded(Protocol):
-    """What a decision needs to know of a repo."""
-
-    type: str
-    namespace_id: int
-    namespace: str
-    name: str
-    private: bool
-    created_by: int | None
-
-
-def allowed(viewer: Viewer, action: Action, repo: Guarded) -> bool:
+def allowed(viewer: Viewer, action: Action, repo: RepoRow) -> bool:
     """Whether the viewer may do that to the repo."""
     if action is Action.READ and not repo.private:
         return True
@@ -42,7 +32,7 @@ def allowed(viewer: Viewer, action: Action, repo: Guarded) -> bool:
     return _role_allows(viewer, action, repo) and _credential_allows(viewer, action, repo)
 
 
-def check(viewer: Viewer, action: Action, repo: Guarded) -> None:
+def check(viewer: Viewer, action: Action, repo: RepoRow) -> None:
     """Raise RepoNotFound if the viewer may not see the repo, Unauthenticated or Forbidden if not do it."""
     if not allowed(viewer, Action.READ, repo):
         raise RepoNotFound
@@ -65,7 +55,7 @@ def check_create(viewer: Viewer, namespace_id: int, namespace: str) -> None:
         raise Forbidden(f"You don't have the rights to create a repository under the namespace {namespace}")
 
 
-def _role_allows(viewer: Viewer, action: Action, repo: Guarded) -> bool:
+def _role_allows(viewer: Viewer, action: Action, repo: RepoRow) -> bool:
     if viewer.is_admin:
         return True
     role = viewer.role_in(repo.namespace_id)
@@ -79,7 +69,7 @@ def _role_allows(viewer: Viewer, action: Action, repo: Guarded) -> bool:
     return own and role in {OrgRole.WRITE, OrgRole.CONTRIBUTOR}
 
 
-def _credential_allows(viewer: Viewer, action: Action, repo: Guarded) -> bool:
+def _credential_allows(viewer: Viewer, action: Action, repo: RepoRow) -> bool:
     credential = viewer.credential
     if credential is None or credential.role is TokenRole.WRITE:
         return True
@@ -106,7 +96,7 @@ def _granted(scope: dict[str, Any]) -> set[str]:
     return granted | {"repo.content.read"} if "repo.write" in granted else granted
 
 
-def _covers(scope: dict[str, Any], repo: Guarded) -> bool:
+def _covers(scope: dict[str, Any], repo: RepoRow) -> bool:
     entity = scope["entity"]
     if entity["type"] in {"user", "org"}:
         return bool(entity["name"].lower() == repo.namespace.lower())

@@ -195,11 +195,50 @@ class _GitObjects(TypedColumns):
 git_objects = sa.Table("git_objects", metadata, _GitObjects)
 
 
+class _Commits(TypedColumns):
+    repo_id: Named[int] = Column(BigId, ForeignKey("repos.id", ondelete="CASCADE"), primary_key=True)
+    oid: Named[str] = Column(String(40), primary_key=True)
+    tree_oid: Named[str] = Column(String(40))
+    generation: Named[int]
+    """1 for a root, else 1 + the largest of the parents': a topological order that SQL can sort by."""
+    author: Named[str] = Column(String(200))
+    title: Named[str] = Column(Text)
+    message: Named[str] = Column(Text)
+    """What follows the title."""
+    committed_at: Named[int] = Column(BigInteger)
+
+
+# What `git_objects` holds as bytes, once more as columns: histories are listed without parsing objects.
+commits = sa.Table("commits", metadata, _Commits)
+
+
+class _CommitParents(TypedColumns):
+    repo_id: Named[int] = Column(BigId, ForeignKey("repos.id", ondelete="CASCADE"), primary_key=True)
+    oid: Named[str] = Column(String(40), primary_key=True)
+    position: Named[int] = Column(primary_key=True)
+    parent_oid: Named[str] = Column(String(40))
+
+
+commit_parents = sa.Table("commit_parents", metadata, _CommitParents)
+
+
+class _CommitChanges(TypedColumns):
+    repo_id: Named[int] = Column(BigId, ForeignKey("repos.id", ondelete="CASCADE"), primary_key=True)
+    path: Named[str] = Column(Text, primary_key=True)
+    commit_oid: Named[str] = Column(String(40), primary_key=True)
+    kind: Named[str] = Column(String(1))
+    """`A` added, `M` modified, `D` deleted; `T` a folder that something changed in."""
+
+
+# Against the first parent. Answers "which commit last touched this?" for a whole listing in one query.
+commit_changes = sa.Table("commit_changes", metadata, _CommitChanges, Index(None, "repo_id", "commit_oid"))
+
+
 class _Objects(TypedColumns):
     key: Named[str] = Column(String(100), primary_key=True)
     size_bytes: Named[int] = Column(BigInteger)
     checks: Named[bytes] = Column(LargeBinary)
-    """One 16-byte BLAKE3 per MiB of stored bytes."""
+    """One 16-byte XXH3-128 per MiB of stored bytes."""
     stat_signature: Named[str | None] = Column(String(64))
     """Size, inode and modification time of the local file when it was last verified whole."""
     verified_at: Named[int] = Column(BigInteger)

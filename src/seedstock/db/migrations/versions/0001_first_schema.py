@@ -180,6 +180,48 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("hash", name=op.f("pk_xorbs")),
     )
     op.create_table(
+        "commit_changes",
+        sa.Column("repo_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("path", sa.Text(), nullable=False),
+        sa.Column("commit_oid", sa.String(length=40), nullable=False),
+        sa.Column("kind", sa.String(length=1), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["repo_id"], ["repos.id"], name=op.f("fk_commit_changes_repo_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("repo_id", "path", "commit_oid", name=op.f("pk_commit_changes")),
+    )
+    with op.batch_alter_table("commit_changes", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f("ix_commit_changes_repo_id_commit_oid"), ["repo_id", "commit_oid"], unique=False
+        )
+
+    op.create_table(
+        "commit_parents",
+        sa.Column("repo_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("oid", sa.String(length=40), nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("parent_oid", sa.String(length=40), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["repo_id"], ["repos.id"], name=op.f("fk_commit_parents_repo_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("repo_id", "oid", "position", name=op.f("pk_commit_parents")),
+    )
+    op.create_table(
+        "commits",
+        sa.Column("repo_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("oid", sa.String(length=40), nullable=False),
+        sa.Column("tree_oid", sa.String(length=40), nullable=False),
+        sa.Column("generation", sa.Integer(), nullable=False),
+        sa.Column("author", sa.String(length=200), nullable=False),
+        sa.Column("title", sa.Text(), nullable=False),
+        sa.Column("message", sa.Text(), nullable=False),
+        sa.Column("committed_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["repo_id"], ["repos.id"], name=op.f("fk_commits_repo_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("repo_id", "oid", name=op.f("pk_commits")),
+    )
+    op.create_table(
         "download_days",
         sa.Column("repo_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("day", sa.Integer(), nullable=False),

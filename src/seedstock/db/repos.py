@@ -1,0 +1,251 @@
+"""Queries about repositories and their refs, likes and download counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from seedstock.core.names import RepoType
+from seedstock.db.schema import accounts, likes, refs, repo_redirects, repo_tags, repos
+
+
+class RepoRow(msgspec.Struct, frozen=True):
+    """A repository as stored, with the name of its namespace."""
+
+    id: int
+    type: str
+    namespace_id: int
+    name: str
+    name_key: str
+    private: bool
+    gated: str | None
+    disabled: bool
+    created_by: int | None
+    created_at: int
+    updated_at: int
+    head_oid: str
+    likes: int
+    downloads: int
+    downloads_all_time: int
+    trending_score: float
+    pipeline_tag: str | None
+    library_name: str | None
+    license: str | None
+    parameters: int | None
+    runnable: bool
+    used_storage_bytes: int
+    namespace: str
+
+    @property
+    def repo_id(self) -> str:
+        """`namespace/name` in canonical spelling."""
+        return f"{self.namespace}/{self.name}"
+
+    @property
+    def url_path(self) -> str:
+        """Path of the repo on the web, without a leading slash."""
+        return RepoType(self.type).url_prefix + self.repo_id
+
+
+class RefRow(msgspec.Struct, frozen=True):
+    """A ref: full name and the commit it points at."""
+
+    name: str
+    oid: str
+
+
+repo_select = sa.select(*repos.c, accounts.c.name.label("namespace")).join(
+    accounts, accounts.c.id == repos.c.namespace_id
+)
+
+
+def find_repo(connection: sa.Connection, type: str, namespace: str, name: str) -> RepoRow | None:
+    """The repo of that name in any spelling, or None; renames are not followed."""
+    row = connection.execute(
+        repo_select.where(
+            repos.c.type == type, accounts.c.name_key == namespace.lower(), repos.c.name_key == name.lower()
+        )
+    ).first()
+    return RepoRow(*row) if row else None
+
+
+def find_repo_by_id(connection: sa.Connection, repo_id: int) -> RepoRow | None:
+    """The repo of that id, or None."""
+    row = connection.execute(repo_select.where(repos.c.id == repo_id)).first()
+    return RepoRow(*row) if row else None
+
+
+def find_moved(connection: sa.Connection, type: str, namespace: str, name: str) -> RepoRow | None:
+    """The repo that used to have that name, or None."""
+    row = connection.execute(
+        repo_select.join(repo_redirects, repo_redirects.c.repo_id == repos.c.id).where(
+            repo_redirects.c.type == type,
+            repo_redirects.c.namespace_key == namespace.lower(),
+            repo_redirects.c.name_key == name.lower(),
+        )
+    ).first()
+    return RepoRow(*row) if row else None
+
+
+def insert_repo(connection: sa.Connection, **values: Any) -> int:
+    """Add a repo; raises sqlalchemy IntegrityError if the name is taken."""
+    return int(connection.execute(sa.insert(repos).values(**values).returning(repos.c.id)).scalar_one())
+
+
+def update_repo(connection: sa.Connection, repo_id: int, **values: Any) -> None:
+    """Change columns of a repo."""
+    connection.execute(sa.update(repos).where(repos.c.id == repo_id).values(**values))
+
+
+def delete_repo(connection: sa.Connection, repo_id: int) -> None:
+    """Remove a repo and all that hangs on it; stored files stay for garbage collection."""
+    connection.execute(sa.delete(repos).where(repos.c.id == repo_id))
+
+
+def set_redirect(connection: sa.Connection, type: str, namespace: str, name: str, repo_id: int) -> None:
+    """Let an old name lead to a repo."""
+    clear_redirect(connection, type, namespace, name)
+    connection.execute(
+        sa.insert(repo_redirects).values(
+            type=type, namespace_key=namespace.lower(), name_key=name.lower(), repo_id=repo_id
+        )
+    )
+
+
+def clear_redirect(connection: sa.Connection, type: str, namespace: str, name: str) -> None:
+    """Forget that a name led elsewhere, because a real repo takes it."""
+    connection.execute(
+        sa.delete(repo_redirects).where(
+            repo_redirects.c.type == type,
+            repo_redirects.c.namespace_key == namespace.lower(),
+            repo_redirects.c.name_key == name.lower(),
+        )
+    )
+
+
+def list_refs(connection: sa.Connection, repo_id: int) -> list[RefRow]:
+    """Every ref of a repo, by name."""
+    rows = connection.execute(
+        sa.select(refs.c.name, refs.c.oid).where(refs.c.repo_id == repo_id).order_by(refs.c.name)
+    )
+    return [RefRow(*row) for row in rows]
+
+
+def find_refs(connection: sa.Connection, repo_id: int, names: Sequence[str]) -> dict[str, str]:
+    """Those of the named refs that exist: full name to commit."""
+    rows = connection.execute(
+        sa.select(refs.c.name, refs.c.oid).where(refs.c.repo_id == repo_id, refs.c.name.in_(names))
+    )
+    return {row.name: row.oid for row in rows}
+
+
+def lock_ref(connection: sa.Connection, repo_id: int, name: str) -> str | None:
+    """Where a ref points, locked against other writers until the transaction ends; None if absent."""
+    return connection.execute(
+        sa.select(refs.c.oid).where(refs.c.repo_id == repo_id, refs.c.name == name).with_for_update()
+    ).scalar()
+
+
+def insert_ref(
+    connection: sa.Connection, repo_id: int, name: str, oid: str, message: str | None = None
+) -> None:
+    """Create a ref; raises sqlalchemy IntegrityError if it exists."""
+    connection.execute(sa.insert(refs).values(repo_id=repo_id, name=name, oid=oid, message=message))
+
+
+def move_ref(connection: sa.Connection, repo_id: int, name: str, old: str, new: str) -> bool:
+    """Compare-and-swap a ref; False if it was not at `old`."""
+    result = connection.execute(
+        sa.update(refs)
+        .where(refs.c.repo_id == repo_id, refs.c.name == name, refs.c.oid == old)
+        .values(oid=new)
+    )
+    return result.rowcount == 1
+
+
+def delete_ref(connection: sa.Connection, repo_id: int, name: str) -> bool:
+    """Remove a ref; False if there was none."""
+    result = connection.execute(sa.delete(refs).where(refs.c.repo_id == repo_id, refs.c.name == name))
+    return result.rowcount == 1
+
+
+def replace_tags(connection: sa.Connection, repo_id: int, tags: Iterable[str]) -> None:
+    """Set the tags that listings filter by."""
+    connection.execute(sa.delete(repo_tags).where(repo_tags.c.repo_id == repo_id))
+    values = [
+        {"repo_id": repo_id, "tag": tag, "position": position}
+        for position, tag in enumerate(dict.fromkeys(tag[:250] for tag in tags))
+    ]
+    if values:
+        connection.execute(sa.insert(repo_tags), values)
+
+
+def tags_of(connection: sa.Connection, repo_ids: Sequence[int]) -> dict[int, list[str]]:
+    """The tags of several repos in one query, in card order."""
+    found: dict[int, list[str]] = {repo_id: [] for repo_id in repo_ids}
+    rows = connection.execute(
+        sa.select(repo_tags.c.repo_id, repo_tags.c.tag)
+        .where(repo_tags.c.repo_id.in_(repo_ids))
+        .order_by(repo_tags.c.repo_id, repo_tags.c.position)
+    )
+    for row in rows:
+        found[row.repo_id].append(row.tag)
+    return found
+
+
+def add_like(connection: sa.Connection, repo_id: int, account_id: int, at: int) -> None:
+    """Like a repo; liking twice is liking once."""
+    present = connection.execute(
+        sa.select(likes.c.repo_id).where(likes.c.repo_id == repo_id, likes.c.account_id == account_id)
+    ).first()
+    if present is None:
+        connection.execute(sa.insert(likes).values(repo_id=repo_id, account_id=account_id, created_at=at))
+        _count_likes(connection, repo_id)
+
+
+def remove_like(connection: sa.Connection, repo_id: int, account_id: int) -> None:
+    """Unlike a repo; silent if it was not liked."""
+    connection.execute(sa.delete(likes).where(likes.c.repo_id == repo_id, likes.c.account_id == account_id))
+    _count_likes(connection, repo_id)
+
+
+def _count_likes(connection: sa.Connection, repo_id: int) -> None:
+    count = sa.select(sa.func.count()).where(likes.c.repo_id == repo_id).scalar_subquery()
+    connection.execute(sa.update(repos).where(repos.c.id == repo_id).values(likes=count))
+
+
+def likes_repo(connection: sa.Connection, repo_id: int, account_id: int) -> bool:
+    """Whether that account likes the repo."""
+    query = sa.select(likes.c.repo_id).where(likes.c.repo_id == repo_id, likes.c.account_id == account_id)
+    return connection.execute(query).first() is not None
+
+
+def likers(connection: sa.Connection, repo_id: int, limit: int, offset: int) -> list[tuple[str, str]]:
+    """Name and full name of those who like a repo, newest first."""
+    rows = connection.execute(
+        sa.select(accounts.c.name, accounts.c.full_name)
+        .join(likes, likes.c.account_id == accounts.c.id)
+        .where(likes.c.repo_id == repo_id)
+        .order_by(likes.c.created_at.desc(), accounts.c.id)
+        .limit(limit)
+        .offset(offset)
+    )
+    return [(row.name, row.full_name) for row in rows]
+
+
+def liked_by(
+    connection: sa.Connection, account_id: int, limit: int, offset: int
+) -> list[tuple[RepoRow, int]]:
+    """Repos that an account likes and since when, newest first; visibility is the caller's to check."""
+    rows = connection.execute(
+        repo_select.add_columns(likes.c.created_at.label("liked_at"))
+        .join(likes, likes.c.repo_id == repos.c.id)
+        .where(likes.c.account_id == account_id)
+        .order_by(likes.c.created_at.desc(), repos.c.id)
+        .limit(limit)
+        .offset(offset)
+    )
+    return [(RepoRow(*row[:-1]), row[-1]) for row in rows]
