@@ -62,6 +62,10 @@ repo_select = sa.select(*repos.c, accounts.c.name.label("namespace")).join(
 )
 
 
+def _repo_row(row: Sequence[Any]) -> RepoRow:
+    return RepoRow(*row)
+
+
 def find_repo(connection: sa.Connection, type: str, namespace: str, name: str) -> RepoRow | None:
     """The repo of that name in any spelling, or None; renames are not followed."""
     row = connection.execute(
@@ -69,13 +73,13 @@ def find_repo(connection: sa.Connection, type: str, namespace: str, name: str) -
             repos.c.type == type, accounts.c.name_key == namespace.lower(), repos.c.name_key == name.lower()
         )
     ).first()
-    return RepoRow(*row) if row else None
+    return _repo_row(row) if row else None
 
 
 def find_repo_by_id(connection: sa.Connection, repo_id: int) -> RepoRow | None:
     """The repo of that id, or None."""
     row = connection.execute(repo_select.where(repos.c.id == repo_id)).first()
-    return RepoRow(*row) if row else None
+    return _repo_row(row) if row else None
 
 
 def find_moved(connection: sa.Connection, type: str, namespace: str, name: str) -> RepoRow | None:
@@ -87,7 +91,7 @@ def find_moved(connection: sa.Connection, type: str, namespace: str, name: str) 
             repo_redirects.c.name_key == name.lower(),
         )
     ).first()
-    return RepoRow(*row) if row else None
+    return _repo_row(row) if row else None
 
 
 def insert_repo(connection: sa.Connection, **values: Any) -> int:
@@ -248,4 +252,4 @@ def liked_by(
         .limit(limit)
         .offset(offset)
     )
-    return [(RepoRow(*row[:-1]), row[-1]) for row in rows]
+    return [(_repo_row(row[:-1]), row[-1]) for row in rows]

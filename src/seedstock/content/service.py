@@ -1,0 +1,77 @@
+"""Plain bytes of large files, whatever representation they have.
+
+`open_range` and `local_file` are the only ways out; LFS, Xet, git and the browser are views of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from seedstock.content.objects import StoredObjects
+from seedstock.core.clock import Clock
+from seedstock.core.errors import BadUpload, MissingBlob
+from seedstock.db import files as rows
+from seedstock.db.engine import Database
+from seedstock.db.files import FileRow
+from seedstock.store.staging import StagedFile, Staging
+
+
+class Content:
+    """Large files of the hub."""
+
+    def __init__(self, database: Database, objects: StoredObjects, staging: Staging, clock: Clock) -> None:
+        self.objects = objects
+        self.staging = staging
+        self._database = database
+        self._clock = clock
+
+    def find_in_repo(self, repo_id: int, digests: Sequence[str]) -> dict[str, FileRow]:
+        """Those of the files that may be named by hash in the repo."""
+        with self._database.read() as connection:
+            return rows.files_in_repo(connection, repo_id, digests)
+
+    def get(self, digest: str) -> FileRow:
+        """The file of that digest; callers have checked that it is theirs to read. Raises MissingBlob."""
+        with self._database.read() as connection:
+            row = rows.find_file(connection, digest)
+        if row is None:
+            raise MissingBlob(f"File {digest} is not in the store", hint="restore it from a backup")
+        return row
+
+    def add_whole(self, repo_id: int, digest: str, size_bytes: int, staged: StagedFile) -> None:
+        """Take a received file in, if it is what was announced. Raises BadUpload otherwise.
+
+        When this returns the bytes are durable and the repo may name them.
+        """
+        staged.finish()
+        if staged.size_bytes != size_bytes:
+            raise BadUpload(f"Received {staged.size_bytes} bytes where {size_bytes} were announced")
+        if staged.sha256 != digest:
+            raise BadUpload(f"Received bytes have sha256 {staged.sha256}, not {digest} as announced")
+        key = f"files/{digest[:2]}/{digest[2:4]}/{digest}"
+        self.objects.adopt(key, staged)
+        at = self._clock()
+        with self._database.write() as connection:
+            rows.add_representation(connection, digest, size_bytes, at, object_key=key)
+            rows.allow_in_repo(connection, repo_id, [digest], at)
+
+    def allow_in_repo(self, repo_id: int, digests: Sequence[str]) -> None:
+        """Let a repo name files whose content the caller was seen to read elsewhere."""
+        with self._database.write() as connection:
+            rows.allow_in_repo(connection, repo_id, digests, self._clock())
+
+    def local_file(self, file: FileRow) -> Path | None:
+        """The file as one trusted local file that may be sent or mapped unread; None if there is none."""
+        if file.object_key is None:
+            return None
+        return self.objects.trusted_path(self.objects.get(file.object_key))
+
+    def open_range(self, file: FileRow, start: int, stop: int) -> Iterator[bytes]:
+        """Yield plain bytes [start, stop) in pieces of at most about a MiB, verified.
+
+        Raises CorruptBlock or MissingBlob; nothing after the damage is yielded.
+        """
+        if file.object_key is not None:
+            return self.objects.iter_range(self.objects.get(file.object_key), start, stop)
+        raise MissingBlob(f"File {file.digest} has no representation", hint="restore it from a backup")

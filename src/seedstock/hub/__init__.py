@@ -1,0 +1,1 @@
+"""Repositories: names, refs, commits, trees, listings. Real git objects, held in SQL."""

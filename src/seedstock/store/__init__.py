@@ -1,0 +1,1 @@
+"""Physical bytes: staging, durable placement, block checks, reading. Knows keys, not meanings."""
