@@ -253,3 +253,12 @@ def liked_by(
         .offset(offset)
     )
     return [(_repo_row(row[:-1]), row[-1]) for row in rows]
+
+
+def first_ref_below(connection: sa.Connection, repo_id: int, prefix: str) -> str | None:
+    """Some ref whose name starts with `prefix`, or None."""
+    return connection.execute(
+        sa.select(refs.c.name).where(
+            refs.c.repo_id == repo_id, refs.c.name.startswith(prefix, autoescape=True)
+        )
+    ).scalar()

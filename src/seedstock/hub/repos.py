@@ -1,0 +1,189 @@
+"""Repositories as wholes: create, find, change, move, delete."""
+
+from __future__ import annotations
+
+import msgspec
+import sqlalchemy as sa
+import sqlalchemy.exc
+
+from seedstock.accounts.permissions import Action, check, check_create
+from seedstock.core.clock import Clock
+from seedstock.core.digests import ZERO_OID
+from seedstock.core.errors import BadName, Forbidden, NameTaken, RepoNotFound
+from seedstock.core.names import RepoId, RepoType, check_repo_name
+from seedstock.core.viewer import Viewer
+from seedstock.db import accounts, repos
+from seedstock.db.engine import Database
+from seedstock.db.repos import RepoRow
+from seedstock.hub import revisions
+from seedstock.hub.commits import CommitMessage, CommitWriter, blob_object
+from seedstock.hub.gitattributes import default_attributes
+from seedstock.hub.trees import TreeCache
+
+
+class RepoMoved(RepoNotFound):
+    """The repo has another name now; HTTP answers a redirect to it."""
+
+    def __init__(self, repo: RepoRow) -> None:
+        super().__init__(f"Repository moved to {repo.repo_id}")
+        self.repo = repo
+
+
+class RepoSettings(msgspec.Struct, frozen=True):
+    """What the owner may change; None leaves it."""
+
+    private: bool | None = None
+    gated: str | bool | None = None
+
+
+class Repos:
+    """The register of repositories."""
+
+    def __init__(self, database: Database, cache: TreeCache, clock: Clock) -> None:
+        self._database = database
+        self._cache = cache
+        self._clock = clock
+
+    def get(self, viewer: Viewer, repo_id: RepoId, action: Action = Action.READ) -> RepoRow:
+        """The repo, if the viewer may do that to it.
+
+        Raises RepoNotFound, RepoMoved, Unauthenticated or Forbidden.
+        """
+        with self._database.read() as connection:
+            return self.get_on(connection, viewer, repo_id, action)
+
+    def get_on(
+        self, connection: sa.Connection, viewer: Viewer, repo_id: RepoId, action: Action = Action.READ
+    ) -> RepoRow:
+        """`get`, on a connection that is already open."""
+        repo = repos.find_repo(connection, repo_id.type, repo_id.namespace, repo_id.name)
+        if repo is None:
+            moved = repos.find_moved(connection, repo_id.type, repo_id.namespace, repo_id.name)
+            if moved is None:
+                raise RepoNotFound
+            check(viewer, Action.READ, moved)
+            raise RepoMoved(moved)
+        check(viewer, action, repo)
+        return repo
+
+    def create(self, viewer: Viewer, repo_id: RepoId, *, private: bool | None = None) -> RepoRow:
+        """Create a repo with its first commit. `private` None takes the namespace's default.
+
+        Raises BadName, Unauthenticated, Forbidden, or NameTaken.
+        """
+        check_repo_name(repo_id.name)
+        if viewer.anonymous:
+            check_create(viewer, 0, repo_id.namespace)
+        with self._database.read() as connection:
+            namespace = accounts.find_account(connection, repo_id.namespace)
+        if namespace is None:
+            raise Forbidden(f"You don't have the rights to create a repository under {repo_id.namespace}")
+        check_create(viewer, namespace.id, namespace.name)
+        at = self._clock()
+        try:
+            with self._database.write() as connection:
+                repos.clear_redirect(connection, repo_id.type, namespace.name, repo_id.name)
+                new_id = repos.insert_repo(
+                    connection,
+                    type=repo_id.type,
+                    namespace_id=namespace.id,
+                    name=repo_id.name,
+                    name_key=repo_id.name.lower(),
+                    private=namespace.private_by_default if private is None else private,
+                    disabled=False,
+                    created_by=viewer.account_id,
+                    created_at=at,
+                    updated_at=at,
+                    head_oid=ZERO_OID,
+                )
+                repo = repos.find_repo_by_id(connection, new_id)
+                assert repo is not None
+                writer = CommitWriter(connection, repo, self._cache, self._clock)
+                attributes = blob_object(default_attributes(repo_id.type))
+                writer.initial(
+                    revisions.MAIN, viewer, CommitMessage("initial commit"), {".gitattributes": attributes}
+                )
+                self._audit(connection, viewer, "repo.create", repo)
+                created = repos.find_repo_by_id(connection, new_id)
+                assert created is not None
+                return created
+        except sqlalchemy.exc.IntegrityError:
+            raise NameTaken(f"You already created this {repo_id.type.singular} repo: {repo_id}") from None
+
+    def change(self, viewer: Viewer, repo_id: RepoId, settings: RepoSettings) -> RepoRow:
+        """Change visibility or gating. Raises like `get`."""
+        values: dict[str, object] = {}
+        if settings.private is not None:
+            values["private"] = settings.private
+        if settings.gated is not None:
+            if settings.gated not in {False, "auto", "manual"}:
+                raise BadName(f"gated is false, 'auto' or 'manual', not {settings.gated!r}")
+            values["gated"] = settings.gated or None
+        with self._database.write() as connection:
+            repo = self.get_on(connection, viewer, repo_id, Action.ADMIN)
+            if values:
+                repos.update_repo(connection, repo.id, **values)
+                self._audit(connection, viewer, "repo.settings", repo, values)
+            changed = repos.find_repo_by_id(connection, repo.id)
+            assert changed is not None
+            return changed
+
+    def move(self, viewer: Viewer, source: RepoId, target: RepoId) -> RepoRow:
+        """Rename a repo or move it to another namespace; the old name redirects. Raises NameTaken."""
+        check_repo_name(target.name)
+        try:
+            with self._database.write() as connection:
+                repo = self.get_on(connection, viewer, source, Action.ADMIN)
+                namespace = accounts.find_account(connection, target.namespace)
+                if namespace is None:
+                    raise Forbidden(f"You don't have the rights to move a repository to {target.namespace}")
+                check_create(viewer, namespace.id, namespace.name)
+                repos.clear_redirect(connection, target.type, target.namespace, target.name)
+                repos.update_repo(
+                    connection,
+                    repo.id,
+                    namespace_id=namespace.id,
+                    name=target.name,
+                    name_key=target.name.lower(),
+                )
+                if str(source).lower() != str(target).lower():
+                    repos.set_redirect(connection, source.type, source.namespace, source.name, repo.id)
+                self._audit(connection, viewer, "repo.move", repo, {"to": str(target)})
+                moved = repos.find_repo_by_id(connection, repo.id)
+                assert moved is not None
+                return moved
+        except sqlalchemy.exc.IntegrityError:
+            raise NameTaken(f"A {target.type.singular} repository called {target} already exists") from None
+
+    def delete(self, viewer: Viewer, repo_id: RepoId) -> None:
+        """Delete a repo. Its large files stay in the store until garbage collection."""
+        with self._database.write() as connection:
+            repo = self.get_on(connection, viewer, repo_id, Action.ADMIN)
+            self._audit(connection, viewer, "repo.delete", repo)
+            repos.delete_repo(connection, repo.id)
+
+    def like(self, viewer: Viewer, repo_id: RepoId, *, liked: bool) -> RepoRow:
+        """Like or unlike a repo that the viewer may read. Raises Unauthenticated."""
+        with self._database.write() as connection:
+            repo = self.get_on(connection, viewer, repo_id)
+            if viewer.account_id is None:
+                check_create(viewer, 0, "")
+            elif liked:
+                repos.add_like(connection, repo.id, viewer.account_id, self._clock())
+            else:
+                repos.remove_like(connection, repo.id, viewer.account_id)
+            changed = repos.find_repo_by_id(connection, repo.id)
+            assert changed is not None
+            return changed
+
+    def _audit(
+        self, connection: sa.Connection, viewer: Viewer, action: str, repo: RepoRow, detail: object = None
+    ) -> None:
+        accounts.insert_audit(
+            connection, self._clock(), viewer.account_id, viewer.name, action, repo.url_path, detail
+        )
+
+
+def repo_id_of(repo: RepoRow) -> RepoId:
+    """The full name of a stored repo."""
+    return RepoId(RepoType(repo.type), repo.namespace, repo.name)
