@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from seedstock.db.repos import RepoRow, repo_select
 from seedstock.db.schema import accounts, download_days, likes, repo_tags, repos
 
-SORTS = {
+SORTS: dict[str, sa.ColumnElement[Any]] = {
     "trendingScore": repos.c.trending_score,
     "lastModified": repos.c.updated_at,
     "createdAt": repos.c.created_at,
@@ -79,30 +79,38 @@ def count_tags(connection: sa.Connection, query: ListQuery, limit: int) -> list[
 
 
 def _conditions(query: ListQuery) -> list[sa.ColumnElement[bool]]:
-    found: list[sa.ColumnElement[bool]] = []
+    return [*_visibility(query), *_names(query), *_facts(query)]
+
+
+def _visibility(query: ListQuery) -> Iterator[sa.ColumnElement[bool]]:
     if query.type is not None:
-        found.append(repos.c.type == query.type)
+        yield repos.c.type == query.type
     if query.visible_to is not None:
-        found.append(sa.or_(repos.c.private.is_(False), repos.c.namespace_id.in_(query.visible_to)))
+        yield sa.or_(repos.c.private.is_(False), repos.c.namespace_id.in_(query.visible_to))
+
+
+def _names(query: ListQuery) -> Iterator[sa.ColumnElement[bool]]:
     if query.author:
-        found.append(accounts.c.name_key == query.author.lower())
+        yield accounts.c.name_key == query.author.lower()
+    full = accounts.c.name_key + "/" + repos.c.name_key
     for word in query.search:
-        full = accounts.c.name_key + "/" + repos.c.name_key
-        found.append(full.contains(word.lower(), autoescape=True))
+        yield full.contains(word.lower(), autoescape=True)
     for tag in query.tags:
         has = sa.select(repo_tags.c.tag).where(repo_tags.c.repo_id == repos.c.id, repo_tags.c.tag == tag)
-        found.append(has.exists())
+        yield has.exists()
+
+
+def _facts(query: ListQuery) -> Iterator[sa.ColumnElement[bool]]:
     if query.pipeline_tag:
-        found.append(repos.c.pipeline_tag == query.pipeline_tag)
+        yield repos.c.pipeline_tag == query.pipeline_tag
     if query.runnable is not None:
-        found.append(repos.c.runnable.is_(query.runnable))
+        yield repos.c.runnable.is_(query.runnable)
     if query.gated is not None:
-        found.append(repos.c.gated.is_not(None) if query.gated else repos.c.gated.is_(None))
+        yield repos.c.gated.is_not(None) if query.gated else repos.c.gated.is_(None)
     if query.min_parameters is not None:
-        found.append(repos.c.parameters >= query.min_parameters)
+        yield repos.c.parameters >= query.min_parameters
     if query.max_parameters is not None:
-        found.append(repos.c.parameters <= query.max_parameters)
-    return found
+        yield repos.c.parameters <= query.max_parameters
 
 
 def add_downloads(connection: sa.Connection, counts: dict[int, int], day: int) -> None:
