@@ -1,0 +1,1 @@
+"""Xet: content-defined chunks, xorbs and shards, as the Hugging Face client sends them."""
