@@ -1,0 +1,245 @@
+"""Turns plain functions into routes.
+
+A handler takes a `Call` and returns JSON-able data or a Response. Plain functions run in the thread pool,
+coroutines on the event loop (only for bodies or answers that are streamed). The caller is known before
+the handler runs; errors become answers here, so a handler only raises.
+
+Paths arrive percent-decoded, so `refs/pr/1/a/b.txt` is one remainder: `hub.revisions.split` divides it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import inspect
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+from urllib.parse import parse_qs
+
+import msgspec
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from seedstock.core.errors import Forbidden, HubError, Invalid, TooLarge
+from seedstock.core.names import RepoId, RepoType
+from seedstock.core.viewer import ANONYMOUS, Viewer
+from seedstock.http.errors import to_response
+from seedstock.wiring import Hub
+
+log = logging.getLogger("seedstock.http")
+T = TypeVar("T")
+JSON_LIMIT_BYTES = 20_000_000
+SESSION_COOKIE = "seedstock_session"
+
+
+class Call:
+    """One request, its caller and the services."""
+
+    def __init__(self, request: Request, hub: Hub) -> None:
+        self.request = request
+        self.hub = hub
+        self.viewer: Viewer = ANONYMOUS
+        self.body = b""
+
+    def param(self, name: str) -> str:
+        """A path parameter."""
+        return str(self.request.path_params[name])
+
+    def query(self, name: str) -> str | None:
+        """A query parameter, under its plain or `name[]` spelling."""
+        values = self.request.query_params
+        return values.get(name, values.get(f"{name}[]"))
+
+    def queries(self, name: str) -> list[str]:
+        """A repeated query parameter; commas separate too, as old clients send."""
+        values = self.request.query_params
+        found = [*values.getlist(name), *values.getlist(f"{name}[]")]
+        return [part.strip() for text in found for part in text.split(",") if part.strip()]
+
+    def flag(self, name: str) -> bool:
+        """A boolean query parameter: true, True or 1."""
+        return (self.query(name) or "").lower() in {"true", "1"}
+
+    def number(self, name: str, default: int, *, most: int) -> int:
+        """A whole, non-negative query parameter, clipped to `most`. Raises Invalid."""
+        text = self.query(name)
+        if text is None or text == "":
+            return default
+        if not text.isascii() or not text.isdigit():
+            raise Invalid(f"{name} is a whole number, not {text[:40]!r}")
+        return min(int(text[:18]), most)
+
+    def json(self, kind: type[T]) -> T:
+        """The body as a typed value. Raises Invalid naming what is wrong."""
+        try:
+            return msgspec.json.decode(self.body or b"{}", type=kind)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise Invalid(f"Malformed request body: {str(error)[:300]}") from None
+
+    def form(self) -> dict[str, list[str]]:
+        """A urlencoded or JSON body as lists of values."""
+        if self.request.headers.get("content-type", "").startswith("application/json"):
+            data = self.json(dict[str, Any])
+            return {
+                key: [_text(item) for item in value] if isinstance(value, list) else [_text(value)]
+                for key, value in data.items()
+            }
+        try:
+            return parse_qs(self.body.decode(), keep_blank_values=True, max_num_fields=100_000)
+        except (UnicodeDecodeError, ValueError):
+            raise Invalid("Malformed form body") from None
+
+    def repo_id(self) -> RepoId:
+        """The repo that the path names: parameters `type` (absent: model), `ns` and `name`."""
+        params = self.request.path_params
+        return RepoId(RepoType(params.get("type", "models")), params["ns"], params["name"])
+
+    @property
+    def base_url(self) -> str:
+        """How this client reaches the hub, without a trailing slash."""
+        configured = self.hub.settings.public_url
+        if configured:
+            return configured
+        headers = self.request.headers
+        scheme = headers.get("x-forwarded-proto", self.request.url.scheme).split(",")[0].strip()
+        host = headers.get("x-forwarded-host", headers.get("host", "localhost")).split(",")[0].strip()
+        return f"{'https' if scheme == 'https' else 'http'}://{host}"
+
+
+Handler = Callable[[Call], Any]
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def json_response(data: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """Data as JSON; structs, datetimes and raw JSON included."""
+    return Response(msgspec.json.encode(data), status, headers, "application/json")
+
+
+class Routes:
+    """A list of routes being declared."""
+
+    def __init__(self) -> None:
+        self.routes: list[Route] = []
+
+    def add(
+        self, method: str, *paths: str, limit_bytes: int = JSON_LIMIT_BYTES, stream: bool = False
+    ) -> Callable[[Handler], Handler]:
+        """Route a method on one or several paths to a handler; `stream` leaves the body unread."""
+
+        def declare(handler: Handler) -> Handler:
+            reads_body = method not in {"GET", "HEAD"} and not stream
+            endpoint = _endpoint(handler, limit_bytes if reads_body else None)
+            methods = ["GET", "HEAD"] if method == "GET" else [method]
+            for path in paths:
+                self.routes.append(Route(path, endpoint, methods=methods))
+            return handler
+
+        return declare
+
+
+def _endpoint(handler: Handler, limit_bytes: int | None) -> Callable[[Request], Awaitable[Response]]:
+    is_async = inspect.iscoroutinefunction(handler)
+
+    async def endpoint(request: Request) -> Response:
+        call = Call(request, request.app.state.hub)
+        try:
+            if limit_bytes is not None:
+                call.body = await read_body(request, limit_bytes)
+            if is_async:
+                await run_in_threadpool(_identify, call)
+                result = await handler(call)
+            else:
+                result = await run_in_threadpool(_invoke, handler, call)
+        except HubError as error:
+            return _answer_error(call, error)
+        except ClientDisconnect:
+            return Response(status_code=499)
+        return result if isinstance(result, Response) else json_response(result)
+
+    return endpoint
+
+
+def _answer_error(call: Call, error: HubError) -> Response:
+    response = to_response(error, anonymous=call.viewer.anonymous)
+    if response.status_code >= 500:
+        log.error("%s %s: %s", call.request.method, call.request.url.path, error.message)
+    render = getattr(call.request.app.state, "render_error", None)
+    if render is not None and "text/html" in call.request.headers.get("accept", ""):
+        return render(call, error, response)  # type: ignore[no-any-return]
+    return response
+
+
+def _invoke(handler: Handler, call: Call) -> Any:
+    _identify(call)
+    return handler(call)
+
+
+def _identify(call: Call) -> None:
+    """Set the viewer from a bearer token, Basic credentials, or the session cookie (with its CSRF check)."""
+    header = call.request.headers.get("authorization")
+    if header:
+        token = _token_of(header)
+        if token:
+            call.viewer = call.hub.accounts.viewer_for_token(token)
+        return
+    session = call.request.cookies.get(SESSION_COOKIE)
+    if not session:
+        return
+    viewer = call.hub.accounts.viewer_for_session(session)
+    if viewer is None:
+        return
+    if call.request.method not in {"GET", "HEAD", "OPTIONS"}:
+        _check_csrf(call, viewer)
+    call.viewer = viewer
+
+
+def _check_csrf(call: Call, viewer: Viewer) -> None:
+    assert viewer.credential is not None
+    sent = call.request.headers.get("x-csrf-token") or ""
+    content_type = call.request.headers.get("content-type", "")
+    if not sent and call.body and content_type.startswith("application/x-www-form-urlencoded"):
+        sent = call.form().get("csrf", [""])[0]
+    if not call.hub.signer.verify("csrf", viewer.credential.session or "", sent):
+        raise Forbidden("This form has expired", hint="reload the page and send it again")
+
+
+def _token_of(header: str) -> str:
+    kind, _, value = header.partition(" ")
+    if kind.lower() == "bearer":
+        return value.strip()
+    if kind.lower() == "basic":
+        try:
+            user, _, password = base64.b64decode(value, validate=True).decode().partition(":")
+        except (binascii.Error, UnicodeDecodeError):
+            raise Invalid("Malformed Basic credentials") from None
+        return password or user
+    raise Invalid(f"Unknown authorization scheme: {kind[:20]!r}")
+
+
+async def read_body(request: Request, limit_bytes: int) -> bytes:
+    """The whole body. Raises TooLarge as soon as it is known to pass the limit."""
+    announced = request.headers.get("content-length", "0")
+    if announced.isdigit() and int(announced) > limit_bytes:
+        raise TooLarge(f"Request body of {announced} bytes is over the limit of {limit_bytes}")
+    pieces, size = [], 0
+    async for piece in request.stream():
+        size += len(piece)
+        if size > limit_bytes:
+            raise TooLarge(f"Request body is over the limit of {limit_bytes} bytes")
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def parse_json_line(line: bytes) -> Any:
+    """One line of NDJSON. Raises Invalid."""
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        raise Invalid("Malformed JSON line in request body") from None

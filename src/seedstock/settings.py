@@ -1,0 +1,76 @@
+"""Settings: the only place that reads the environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from seedstock.core.errors import Invalid
+from seedstock.db.engine import default_url, normalise_url
+
+DEFAULT_PORT = 8300
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """How one hub runs. Every option of `seedstock serve` and every `SEEDSTOCK_…` variable ends up here."""
+
+    data_dir: Path
+    database_url: str
+    store_url: str
+    """`file:<folder>` or a URL that obstore knows."""
+    public_url: str | None = None
+    """How clients reach the hub; None: taken from each request."""
+    secret_key: str | None = None
+    """Shared by the servers of one hub; None: `secret.key` in the data folder."""
+    host: str = "127.0.0.1"
+    port: int = DEFAULT_PORT
+    workers: int = 1
+    engine_memory_bytes: int | None = None
+    """Memory that loaded models may take in all; None: half of the machine's."""
+    engine_idle_s: float = 300.0
+    engine_threads: int | None = None
+    cas_generation: str = "g1"
+    """Part of the Xet address; change it after a restore, so that clients drop what they remember."""
+
+    @property
+    def run_socket(self) -> Path:
+        """Where the engine supervisor of this data folder listens."""
+        return self.data_dir / "run" / "engines.sock"
+
+
+def load(environ: Mapping[str, str] | None = None, **options: object) -> Settings:
+    """Settings from options (None: not given) over the environment over the defaults. Raises Invalid."""
+    environ = os.environ if environ is None else environ
+
+    def pick(name: str) -> str | None:
+        value = options.get(name)
+        return str(value) if value is not None else environ.get(f"SEEDSTOCK_{name.upper()}") or None
+
+    data_dir = Path(pick("data") or "seedstock-data").expanduser().absolute()
+    public_url = pick("public_url")
+    return Settings(
+        data_dir=data_dir,
+        database_url=normalise_url(pick("database_url") or default_url(data_dir)),
+        store_url=pick("store_url") or f"file:{data_dir / 'store'}",
+        public_url=public_url.rstrip("/") if public_url else None,
+        secret_key=pick("secret_key"),
+        host=pick("host") or "127.0.0.1",
+        port=_number("port", pick("port"), DEFAULT_PORT),
+        workers=_number("workers", pick("workers"), 1),
+        engine_memory_bytes=_number("engine_memory_bytes", pick("engine_memory_bytes"), 0) or None,
+        engine_idle_s=float(_number("engine_idle_s", pick("engine_idle_s"), 300)),
+        engine_threads=_number("engine_threads", pick("engine_threads"), 0) or None,
+        cas_generation=pick("cas_generation") or "g1",
+    )
+
+
+def _number(name: str, text: str | None, default: int) -> int:
+    if text is None:
+        return default
+    try:
+        return int(text)
+    except ValueError:
+        raise Invalid(f"{name} is a whole number, not {text!r}") from None

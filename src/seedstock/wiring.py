@@ -1,0 +1,91 @@
+"""Puts the hub together: the only place that picks implementations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from seedstock.accounts.secrets import Signer, load_server_key
+from seedstock.accounts.service import Accounts
+from seedstock.content.objects import StoredObjects
+from seedstock.content.service import Content
+from seedstock.core.clock import Clock, now_ms
+from seedstock.db.engine import Database
+from seedstock.db.migrate import upgrade
+from seedstock.hub.downloads import DownloadCounter
+from seedstock.hub.listing import Listing
+from seedstock.hub.reading import Reading
+from seedstock.hub.refs import Refs
+from seedstock.hub.repos import Repos
+from seedstock.hub.trees import TreeCache
+from seedstock.hub.writing import Writing
+from seedstock.settings import Settings
+from seedstock.store.local import LocalObjects
+from seedstock.store.port import ObjectStore
+from seedstock.store.staging import Staging
+
+
+@dataclass(frozen=True)
+class Hub:
+    """Every service of one hub."""
+
+    settings: Settings
+    database: Database
+    signer: Signer
+    clock: Clock
+    accounts: Accounts
+    content: Content
+    repos: Repos
+    refs: Refs
+    reading: Reading
+    writing: Writing
+    listing: Listing
+    downloads: DownloadCounter
+
+    def close(self) -> None:
+        """Write what is still counted in memory and close the database."""
+        self.downloads.flush()
+        self.database.close()
+
+
+def open_store(url: str) -> ObjectStore:
+    """The object store that a URL names."""
+    if url.startswith("file:"):
+        return LocalObjects(Path(url.removeprefix("file:").removeprefix("//")))
+    from seedstock.store.remote import RemoteObjects
+
+    return RemoteObjects(url)
+
+
+def open_database(settings: Settings) -> Database:
+    """The database, brought to the newest schema."""
+    if settings.database_url.startswith("sqlite"):
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+    database = Database(settings.database_url)
+    upgrade(database)
+    return database
+
+
+def open_hub(settings: Settings, clock: Clock = now_ms) -> Hub:
+    """Open database and store and build the services over them."""
+    database = open_database(settings)
+    key = settings.secret_key.encode() if settings.secret_key else load_server_key(settings.data_dir)
+    signer = Signer(key)
+    cache = TreeCache()
+    objects = StoredObjects(database, open_store(settings.store_url), clock)
+    content = Content(database, objects, Staging(settings.data_dir / "incoming"), clock)
+    repos = Repos(database, cache, clock)
+    return Hub(
+        settings=settings,
+        database=database,
+        signer=signer,
+        clock=clock,
+        accounts=Accounts(database, clock),
+        content=content,
+        repos=repos,
+        refs=Refs(database, repos, cache, clock),
+        reading=Reading(database, repos, content, cache),
+        writing=Writing(database, repos, cache, clock),
+        listing=Listing(database),
+        downloads=DownloadCounter(database, clock),
+    )
