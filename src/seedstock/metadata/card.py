@@ -106,7 +106,8 @@ def _load(source: bytes) -> tuple[Any, CardProblem | None]:
 
 
 def _fault(event: yaml.Event, text: str) -> yaml.MarkedYAMLError:
-    return yaml.MarkedYAMLError(problem=text, problem_mark=event.start_mark)
+    mark: Any = event.start_mark  # the C parser has a Mark class of its own, alike but unrelated
+    return yaml.MarkedYAMLError(problem=text, problem_mark=mark)
 
 
 def _build(events: Iterator[yaml.Event]) -> Any:
@@ -120,16 +121,16 @@ def _build(events: Iterator[yaml.Event]) -> Any:
             if len(stack) >= MAX_DEPTH or (top.is_mapping and top.key is None):
                 raise _fault(event, f"deeper than {MAX_DEPTH} levels, or a collection used as a key")
             if event.tag not in _COLLECTION_TAGS:
-                raise _fault(event, f"unknown tag {event.tag[:80]}")
+                raise _fault(event, f"unknown tag {str(event.tag)[:80]}")
             field = top.key if len(stack) == 1 else top.field
             stack.append(_Collection(event.anchor, field, isinstance(event, yaml.MappingStartEvent)))
         elif isinstance(event, yaml.CollectionEndEvent):
             done = stack.pop()
-            value = done.mapping if done.is_mapping else done.items
-            _add(stack[-1] if stack else root, event, value, done.weight, done.anchor, anchors)
+            finished: Any = done.mapping if done.is_mapping else done.items
+            _add(stack[-1] if stack else root, event, finished, done.weight, done.anchor, anchors)
         elif isinstance(event, yaml.AliasEvent):
             if event.anchor not in anchors:
-                raise _fault(event, f"alias of an anchor that is not finished: {event.anchor[:80]}")
+                raise _fault(event, f"alias of an anchor that is not finished: {str(event.anchor)[:80]}")
             _add(top, event, *anchors[event.anchor], None, anchors)
         elif isinstance(event, yaml.ScalarEvent):
             field = top.key if len(stack) == 1 else top.field
