@@ -7,6 +7,7 @@ from pathlib import Path
 
 from seedstock.accounts.secrets import Signer, load_server_key
 from seedstock.accounts.service import Accounts
+from seedstock.content.multipart import Multipart
 from seedstock.content.objects import StoredObjects
 from seedstock.content.service import Content
 from seedstock.core.clock import Clock, now_ms
@@ -35,6 +36,7 @@ class Hub:
     clock: Clock
     accounts: Accounts
     content: Content
+    multipart: Multipart
     repos: Repos
     refs: Refs
     reading: Reading
@@ -82,6 +84,7 @@ def open_hub(settings: Settings, clock: Clock = now_ms) -> Hub:
         clock=clock,
         accounts=Accounts(database, clock),
         content=content,
+        multipart=Multipart(database, content, clock),
         repos=repos,
         refs=Refs(database, repos, cache, clock),
         reading=Reading(database, repos, content, cache),

@@ -12,22 +12,22 @@ from __future__ import annotations
 import base64
 import binascii
 import inspect
-import json
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote
 
 import msgspec
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from seedstock.core.errors import Forbidden, HubError, Invalid, TooLarge
 from seedstock.core.names import RepoId, RepoType
 from seedstock.core.viewer import ANONYMOUS, Viewer
 from seedstock.http.errors import to_response
+from seedstock.hub.repos import RepoMoved
 from seedstock.wiring import Hub
 
 log = logging.getLogger("seedstock.http")
@@ -157,6 +157,8 @@ def _endpoint(handler: Handler, limit_bytes: int | None) -> Callable[[Request], 
                 result = await handler(call)
             else:
                 result = await run_in_threadpool(_invoke, handler, call)
+        except RepoMoved as moved:
+            return RedirectResponse(_moved_location(request, moved), 307)
         except HubError as error:
             return _answer_error(call, error)
         except ClientDisconnect:
@@ -164,6 +166,14 @@ def _endpoint(handler: Handler, limit_bytes: int | None) -> Callable[[Request], 
         return result if isinstance(result, Response) else json_response(result)
 
     return endpoint
+
+
+def _moved_location(request: Request, moved: RepoMoved) -> str:
+    """The same path under the new name; relative, so that it holds behind any proxy."""
+    params, path = request.path_params, str(request.scope["path"])
+    path = path.replace(f"/{params['ns']}/{params['name']}", f"/{moved.repo.repo_id}", 1)
+    query = request.url.query
+    return quote(path) + (f"?{query}" if query else "")
 
 
 def _answer_error(call: Call, error: HubError) -> Response:
@@ -235,11 +245,3 @@ async def read_body(request: Request, limit_bytes: int) -> bytes:
             raise TooLarge(f"Request body is over the limit of {limit_bytes} bytes")
         pieces.append(piece)
     return b"".join(pieces)
-
-
-def parse_json_line(line: bytes) -> Any:
-    """One line of NDJSON. Raises Invalid."""
-    try:
-        return json.loads(line)
-    except (ValueError, RecursionError):
-        raise Invalid("Malformed JSON line in request body") from None

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from granian.rsgi import HTTPProtocol, ProtocolClosed
+from granian.rsgi import HTTPProtocol, ProtocolClosed  # type: ignore[attr-defined]
 from granian.rsgi import Scope as RsgiScope
 from starlette.types import ASGIApp, Message, Scope
 
@@ -28,10 +28,10 @@ class RsgiApp:
         self._on_start = on_start
         self._on_stop = on_stop
 
-    def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:  # noqa: ARG002 - RSGI
+    def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._on_start()
 
-    def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:  # noqa: ARG002 - RSGI
+    def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._on_stop()
 
     async def __rsgi__(self, scope: RsgiScope, protocol: HTTPProtocol) -> None:
@@ -121,6 +121,4 @@ class _Exchange:
 
     def _headers(self) -> list[tuple[str, str]]:
         assert self._start is not None
-        return [
-            (name.decode("latin-1"), value.decode("latin-1")) for name, value in self._start["headers"]
-        ]
+        return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in self._start["headers"]]

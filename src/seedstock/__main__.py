@@ -1,0 +1,5 @@
+"""`python -m seedstock`."""
+
+from seedstock.cli.main import cli
+
+cli()

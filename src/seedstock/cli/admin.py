@@ -1,0 +1,106 @@
+"""`seedstock admin`: accounts, tokens and jobs, with the server up or down."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from seedstock import settings as config
+from seedstock.accounts.service import Accounts
+from seedstock.core.clock import now_ms
+from seedstock.core.errors import Invalid
+from seedstock.core.viewer import OrgRole, TokenRole
+from seedstock.wiring import open_database
+
+
+def _where(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that name the hub."""
+    command = click.option(
+        "--database-url", metavar="URL", help="Database of the hub, if not in the folder."
+    )(command)
+    return click.option("--data", metavar="DIR", help="Folder of the hub. [default: ./seedstock-data]")(
+        command
+    )
+
+
+def _accounts(data: str | None, database_url: str | None) -> Accounts:
+    return Accounts(open_database(config.load(data=data, database_url=database_url)), now_ms)
+
+
+@click.group()
+def admin() -> None:
+    """Accounts, tokens and jobs of a hub on this machine; works with the server up or down."""
+
+
+@admin.command()
+@click.argument("name")
+@click.option("--full-name", metavar="F", default="", help="Shown beside the name.")
+@click.option("--email", metavar="E", help="Used as the author address of commits.")
+@click.option("--admin", "is_admin", is_flag=True, help="May do everything on this hub.")
+@click.option("--password-stdin", is_flag=True, help="Read a password for the web pages from standard input.")
+@_where
+def user(
+    name: str, full_name: str, email: str | None, is_admin: bool, password_stdin: bool, **where: Any
+) -> None:
+    """Add a user.
+
+    \b
+    seedstock admin user ada --full-name "Ada L." --admin
+    echo "$PASSWORD" | seedstock admin user ada --password-stdin
+    """  # noqa: D301 - \b is click's
+    password = sys.stdin.readline().rstrip("\r\n") if password_stdin else None
+    account = _accounts(**where).create_user(
+        name, full_name=full_name, email=email, admin=is_admin, password=password
+    )
+    click.echo(f"user {account.name} created", err=True)
+
+
+@admin.command()
+@click.argument("name")
+@click.option("--full-name", metavar="F", default="", help="Shown beside the name.")
+@click.option(
+    "--member", "members", metavar="USER:ROLE", multiple=True, help="read, contributor, write or admin."
+)
+@click.option("--private-by-default", is_flag=True, help="New repos are private unless they say otherwise.")
+@_where
+def org(name: str, full_name: str, members: tuple[str, ...], private_by_default: bool, **where: Any) -> None:
+    """Add an organisation.
+
+    \b
+    seedstock admin org lab --full-name "The Lab" --member ada:admin --member tim:write
+    """  # noqa: D301 - \b is click's
+    account = _accounts(**where).create_org(
+        name,
+        full_name=full_name,
+        private_by_default=private_by_default,
+        members=tuple(_member(text) for text in members),
+    )
+    click.echo(f"organisation {account.name} created", err=True)
+
+
+def _member(text: str) -> tuple[str, OrgRole]:
+    name, _, role = text.partition(":")
+    if role not in set(OrgRole):
+        raise Invalid(f"A member is USER:ROLE with a role of {', '.join(OrgRole)}, not {text!r}")
+    return name, OrgRole(role)
+
+
+@admin.command()
+@click.argument("user")
+@click.option(
+    "--role", type=click.Choice([role.value for role in TokenRole]), default="read", show_default=True
+)
+@click.option("--name", metavar="N", default="token", help="What the token is for.")
+@_where
+def token(user: str, role: str, name: str, **where: Any) -> None:
+    """Make a token for a user and print it; it is not kept and cannot be shown again.
+
+    A fine-grained token can do nothing until it is given scopes on the tokens page.
+
+    \b
+    export HF_TOKEN=$(seedstock admin token ada --role write --name laptop)
+    """  # noqa: D301 - \b is click's
+    click.echo(_accounts(**where).create_token(user, role=TokenRole(role), name=name))

@@ -1,0 +1,74 @@
+"""`seedstock`: the commands and how they report errors.
+
+Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 not found, 4 not allowed, 5 conflict, 6 damaged
+data, 7 try again later.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from seedstock import __version__
+from seedstock.core import errors
+
+_COMMANDS = {
+    "serve": ("seedstock.cli.serve", "Run the hub."),
+    "admin": ("seedstock.cli.admin", "Accounts, tokens and jobs of a hub on this machine."),
+    "worker": ("seedstock.cli.worker", "Run background jobs of a hub."),
+    "tour": ("seedstock.cli.tour", "Publish, download and run a real model, end to end."),
+}
+_EXIT_CODES: list[tuple[type[errors.HubError], int]] = [
+    (errors.NotFound, 3),
+    (errors.Unauthenticated, 4),
+    (errors.Forbidden, 4),
+    (errors.Conflict, 5),
+    (errors.Integrity, 6),
+    (errors.Unavailable, 7),
+]
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are used, so that `--help` stays fast."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of the commands."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command."""
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(_COMMANDS[cmd_name][0])
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; an error of ours is one line and an exit code."""
+        try:
+            return super().invoke(ctx)
+        except errors.HubError as error:
+            hint = f" ({error.hint})" if error.hint else ""
+            click.echo(f"seedstock: {error.message}{hint}", err=True)
+            sys.exit(next((code for kind, code in _EXIT_CODES if isinstance(error, kind)), 1))
+
+
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="seedstock")
+def cli() -> None:
+    """Seedstock: a self-hosted home for open models.
+
+    \b
+    seedstock serve                          start a hub in ./seedstock-data
+    seedstock admin user ada --admin         add a user
+    seedstock admin token ada --role write   print a token for ada
+    HF_ENDPOINT=http://127.0.0.1:8300 hf upload ada/my-model .
+    """  # noqa: D301 - \b is click's

@@ -1,0 +1,41 @@
+"""`seedstock serve`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+import msgspec
+
+from seedstock import settings as config
+
+
+@click.command()
+@click.option("--data", metavar="DIR", help="Folder of the hub. [default: ./seedstock-data]")
+@click.option("--host", metavar="HOST", help="Address to listen on. [default: 127.0.0.1]")
+@click.option(
+    "--port", type=int, metavar="PORT", help="Port to listen on; 0 picks a free one. [default: 8300]"
+)
+@click.option("--workers", type=int, metavar="N", help="Web worker processes. [default: 1]")
+@click.option("--database-url", metavar="URL", help="postgresql://…  [default: SQLite in the folder]")
+@click.option("--store-url", metavar="URL", help="s3://…, gs://…, az://…  [default: the folder]")
+@click.option("--public-url", metavar="URL", help="How clients reach the hub, e.g. behind a proxy.")
+def serve(**options: Any) -> None:
+    """Run the hub until SIGTERM.
+
+    Prints one line, `ready on URL`, when it accepts requests. Every option can also be given in the
+    environment, as SEEDSTOCK_DATA, SEEDSTOCK_PORT, and so on.
+
+    \b
+    seedstock serve --data /srv/models --host 0.0.0.0
+    seedstock serve --database-url postgresql://hub@db/hub --store-url s3://models --workers 4
+    """  # noqa: D301 - \b is click's
+    from seedstock.http.server import free_port
+    from seedstock.http.server import serve as run
+    from seedstock.wiring import open_database
+
+    settings = config.load(**options)
+    if settings.port == 0:
+        settings = msgspec.structs.replace(settings, port=free_port(settings.host))
+    open_database(settings).close()
+    run(settings, lambda url: click.echo(f"ready on {url}"))

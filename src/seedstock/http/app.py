@@ -1,0 +1,96 @@
+"""The ASGI application: all routes over one `Hub`."""
+
+from __future__ import annotations
+
+import logging
+import re
+import uuid
+
+from starlette.applications import Starlette
+from starlette.convertors import Convertor, register_url_convertor
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from seedstock.wiring import Hub
+
+log = logging.getLogger("seedstock.http")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9=;:._-]{1,128}\Z")
+
+
+class _RepoTypeConvertor(Convertor[str]):
+    regex = "models|datasets|spaces"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("repotype", _RepoTypeConvertor())
+
+
+def build_app(hub: Hub) -> ASGIApp:
+    """The application, ready for any ASGI server."""
+    from seedstock.http.hf_api import accounts, commit, files, info, lfs, repos, trees
+
+    groups = [info, files, trees, commit, lfs, repos, accounts]
+    declared = [route for group in groups for route in group.routes.routes]
+    app = Starlette(routes=[*declared, Route("/healthz", _health)])
+    app.state.hub = hub
+    app.add_exception_handler(404, _no_route)
+    app.add_exception_handler(405, _no_route)
+    return RequestIds(app)
+
+
+async def _health(_request: Request) -> Response:
+    return JSONResponse({"status": "ok"})
+
+
+async def _no_route(request: Request, _error: Exception) -> Response:
+    status = getattr(_error, "status_code", 404)
+    return JSONResponse({"error": f"Nothing answers {request.method} {request.url.path[:200]}"}, status)
+
+
+class RequestIds:
+    """Gives every answer a request id, and the last word to unexpected failures: logged, never shown."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = _request_id(scope)
+        started = False
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        except Exception:
+            log.exception("%s %s failed (request %s)", scope["method"], scope["path"], request_id)
+            if started:
+                raise
+            answer = JSONResponse(
+                {"error": f"Internal error. Tell the operator the request id {request_id}"}, 500
+            )
+            await answer(scope, receive, send_with_id)
+
+
+def _request_id(scope: Scope) -> str:
+    for name, value in scope["headers"]:
+        if name in {b"x-request-id", b"x-amzn-trace-id"}:
+            text = value.decode("latin-1")
+            if _REQUEST_ID.match(text):
+                return str(text)
+    return str(uuid.uuid4())

@@ -1,0 +1,1 @@
+"""The Hugging Face Hub API, as unmodified clients speak it."""

@@ -1,0 +1,212 @@
+"""Repo info and lists of repos."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from starlette.responses import Response
+
+from seedstock.core.clock import iso
+from seedstock.core.errors import Invalid
+from seedstock.core.names import RepoType
+from seedstock.db.repos import RepoRow
+from seedstock.http.routing import Call, Routes, json_response
+from seedstock.hub.listing import SORTS, ListQuery, RepoPage
+from seedstock.hub.reading import RepoAt
+from seedstock.hub.trees import Entry
+
+routes = Routes()
+
+_COMMON = """_id id author sha lastModified createdAt private gated disabled downloads downloadsAllTime likes tags
+cardData siblings usedStorage trendingScore""".split()
+_EXPAND = {
+    RepoType.MODEL: {
+        *_COMMON,
+        *"""modelId pipeline_tag library_name config transformersInfo safetensors gguf model-index
+widgetData mask_token spaces baseModels childrenModelCount inference inferenceProviderMapping evalResults
+securityRepoStatus resourceGroup xetEnabled""".split(),
+    },
+    RepoType.DATASET: {
+        *_COMMON,
+        *"description citation paperswithcode_id mainSize resourceGroup xetEnabled".split(),
+    },
+    RepoType.SPACE: {
+        *_COMMON,
+        *"sdk subdomain host models datasets region runtime resourceGroup xetEnabled".split(),
+    },
+}
+_AUTO_CLASSES = {"text-generation": "AutoModelForCausalLM", "fill-mask": "AutoModelForMaskedLM"}
+
+
+@routes.add("GET", "/api/{type:repotype}/{ns}/{name}", "/api/{type:repotype}/{ns}/{name}/revision/{rev:path}")
+def repo_info(call: Call) -> Any:
+    """A repo at a revision."""
+    repo_id = call.repo_id()
+    expand = _expand(call, repo_id.type)
+    at = call.hub.reading.repo_at(call.viewer, repo_id, call.request.path_params.get("rev", "main"))
+    if call.request.headers.get("x-hf-download-counter"):
+        call.hub.downloads.count(at.repo.id)
+    info = full_info(at, blobs=call.flag("blobs"))
+    return {key: info[key] for key in ("_id", "id", *expand) if key in info} if expand else info
+
+
+def _expand(call: Call, type: RepoType) -> list[str]:
+    expand = call.queries("expand")
+    unknown = [name for name in expand if name not in _EXPAND[type]]
+    if unknown:
+        allowed = ", ".join(sorted(_EXPAND[type]))
+        raise Invalid(f'"expand" must be one of [{allowed}], not {unknown[0][:60]!r}')
+    return expand
+
+
+def full_info(at: RepoAt, *, blobs: bool = False) -> dict[str, Any]:
+    """Everything that the info of a repo says."""
+    repo, metadata = at.repo, at.metadata
+    info: dict[str, Any] = {
+        **light_info(repo, list(metadata.tags)),
+        "author": repo.namespace,
+        "sha": at.commit.oid,
+        "lastModified": iso(at.commit.committed_at if at.revision.ref is None else repo.updated_at),
+        "gated": repo.gated or False,
+        "disabled": repo.disabled,
+        "downloadsAllTime": repo.downloads_all_time,
+        "usedStorage": repo.used_storage_bytes,
+        "cardData": metadata.card_data,
+        "siblings": [_sibling(entry, blobs=blobs) for entry in at.entries if not entry.is_tree],
+    }
+    if repo.type == RepoType.MODEL:
+        info |= _model_info(at)
+    elif repo.type == RepoType.DATASET:
+        info["description"] = str(metadata.card_data.get("description", ""))
+    return info
+
+
+def _model_info(at: RepoAt) -> dict[str, Any]:
+    metadata = at.metadata
+    fields = {
+        "pipeline_tag": metadata.pipeline_tag,
+        "library_name": metadata.library_name,
+        "config": metadata.config,
+        "safetensors": metadata.safetensors,
+        "gguf": metadata.gguf,
+        "model-index": metadata.model_index,
+        "baseModels": metadata.base_models,
+    }
+    info = {key: value for key, value in fields.items() if value is not None}
+    if metadata.library_name == "transformers":
+        info["transformersInfo"] = {
+            "auto_model": _AUTO_CLASSES.get(metadata.pipeline_tag or "", "AutoModel"),
+            "pipeline_tag": metadata.pipeline_tag,
+        }
+    return {"modelId": at.repo.repo_id, "spaces": [], **info}
+
+
+def light_info(repo: RepoRow, tags: list[str]) -> dict[str, Any]:
+    """What a list says of each repo."""
+    info = {
+        "_id": f"{repo.id:024x}",
+        "id": repo.repo_id,
+        "author": repo.namespace,
+        "likes": repo.likes,
+        "downloads": repo.downloads,
+        "private": repo.private,
+        "gated": repo.gated or False,
+        "tags": tags,
+        "createdAt": iso(repo.created_at),
+        "lastModified": iso(repo.updated_at),
+        "trendingScore": repo.trending_score,
+    }
+    if repo.type == RepoType.MODEL:
+        info["modelId"] = repo.repo_id
+        if repo.pipeline_tag:
+            info["pipeline_tag"] = repo.pipeline_tag
+        if repo.library_name:
+            info["library_name"] = repo.library_name
+    return info
+
+
+def _sibling(entry: Entry, *, blobs: bool) -> dict[str, Any]:
+    sibling: dict[str, Any] = {"rfilename": entry.path}
+    if blobs:
+        sibling |= {"size": entry.size_bytes, "blobId": entry.oid}
+        if entry.digest is not None:
+            sibling["lfs"] = {
+                "sha256": entry.digest,
+                "size": entry.size_bytes,
+                "pointerSize": entry.pointer_bytes,
+            }
+    return sibling
+
+
+@routes.add("GET", "/api/{type:repotype}")
+def repo_list(call: Call) -> Response:
+    """A page of repos."""
+    type = RepoType(call.param("type"))
+    expand = _expand(call, type)
+    page = call.hub.listing.page(call.viewer, _query(call, type))
+    wants_full = call.flag("full") or call.flag("cardData") or call.flag("config") or bool(expand)
+    if wants_full:
+        infos = _full_page(call, page)
+        if expand:
+            infos = [{key: info[key] for key in ("_id", "id", *expand) if key in info} for info in infos]
+    else:
+        infos = [light_info(repo, page.tags[repo.id]) for repo in page.repos]
+    headers = {} if page.next_offset is None else {"Link": next_link(call, page.next_offset)}
+    return json_response(infos, headers=headers)
+
+
+def _full_page(call: Call, page: RepoPage) -> list[dict[str, Any]]:
+    return [full_info(at) for at in call.hub.reading.heads(call.viewer, page.repos)]
+
+
+def _query(call: Call, type: RepoType) -> ListQuery:
+    sort = call.query("sort") or "trendingScore"
+    sort = {
+        "last_modified": "lastModified",
+        "created_at": "createdAt",
+        "trending_score": "trendingScore",
+    }.get(sort, sort)
+    if sort not in SORTS:
+        raise Invalid(f"sort must be one of {', '.join(SORTS)}, not {sort[:60]!r}")
+    least, most = _parameters(call.query("num_parameters"))
+    gated = call.query("gated")
+    return ListQuery(
+        type=type,
+        author=call.query("author"),
+        search=tuple(call.request.query_params.getlist("search")),
+        tags=tuple(call.queries("filter")),
+        pipeline_tag=call.query("pipeline_tag"),
+        gated=None if gated is None else call.flag("gated"),
+        min_parameters=least,
+        max_parameters=most,
+        sort=sort,
+        ascending=call.query("direction") in {"1", "asc"},
+        limit=call.number("limit", 1000, most=1000) or 1000,
+        offset=call.number("cursor", 0, most=10**12),
+    )
+
+
+_AMOUNT = re.compile(r"(min|max):(\d+(?:\.\d+)?)([KMBT]?)\Z", re.IGNORECASE)
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
+
+
+def _parameters(text: str | None) -> tuple[int | None, int | None]:
+    """`min:6B,max:128B` as two numbers. Raises Invalid."""
+    found: dict[str, int] = {}
+    for part in (text or "").split(","):
+        if not part:
+            continue
+        match = _AMOUNT.match(part.strip())
+        if match is None:
+            raise Invalid(f"num_parameters is like 'min:6B,max:128B', not {part[:40]!r}")
+        found[match[1].lower()] = int(float(match[2]) * _UNITS[match[3].upper()])
+    return found.get("min"), found.get("max")
+
+
+def next_link(call: Call, cursor: int) -> str:
+    """The Link header of a page that is not the last: the same request with a cursor."""
+    pairs = [(key, value) for key, value in call.request.query_params.multi_items() if key != "cursor"]
+    path = call.request.scope["path"]
+    return f'<{call.base_url}{quote(path)}?{urlencode([*pairs, ("cursor", str(cursor))])}>; rel="next"'

@@ -1,0 +1,72 @@
+"""Runs the application under Granian: one parent that owns the socket, one or more worker processes."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable
+from http.client import HTTPConnection, HTTPException
+from typing import Any
+
+from granian.constants import Interfaces
+from granian.http import HTTP1Settings
+from granian.log import LogLevels
+from granian.server import Server
+
+from seedstock.http.app import build_app
+from seedstock.http.rsgi import RsgiApp
+from seedstock.settings import Settings
+from seedstock.wiring import open_hub
+
+log = logging.getLogger("seedstock.server")
+_DRAIN_S = 30
+
+
+def free_port(host: str) -> int:
+    """A port that nobody listens on now."""
+    with socket.create_server((host, 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def serve(settings: Settings, on_ready: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT, then drain. `on_ready` gets the URL once a request was answered."""
+    server = Server(
+        "seedstock",
+        address=settings.host,
+        port=settings.port,
+        interface=Interfaces.RSGI,
+        workers=settings.workers,
+        websockets=False,
+        backpressure=256,
+        log_level=LogLevels.warning,
+        http1_settings=HTTP1Settings(header_read_timeout=30_000, max_buffer_size=1 << 20),
+        workers_kill_timeout=_DRAIN_S,
+        respawn_failed_workers=True,
+    )
+    threading.Thread(target=_announce, args=(settings, on_ready), daemon=True).start()
+    server.serve(target_loader=lambda *_: _application(settings), wrap_loader=False)
+
+
+def _application(settings: Settings) -> Any:
+    """Built in each worker process, after the fork: database connections do not cross it."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    hub = open_hub(settings)
+    return RsgiApp(build_app(hub), on_start=lambda: None, on_stop=hub.close)
+
+
+def _announce(settings: Settings, on_ready: Callable[[str], None]) -> None:
+    host = "127.0.0.1" if settings.host in {"0.0.0.0", "::"} else settings.host  # noqa: S104 - compared
+    while True:
+        connection = HTTPConnection(host, settings.port, timeout=5)
+        try:
+            connection.request("GET", "/healthz")
+            if connection.getresponse().status == 200:
+                on_ready(settings.public_url or f"http://{host}:{settings.port}")
+                return
+        except (OSError, HTTPException):
+            time.sleep(0.01)
+        finally:
+            connection.close()

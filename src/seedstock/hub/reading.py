@@ -1,0 +1,194 @@
+"""What can be read of a repo: a revision's info, trees, history, and single files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from seedstock.content.service import Content
+from seedstock.core.errors import EntryNotFound
+from seedstock.core.names import RepoId
+from seedstock.core.viewer import Viewer
+from seedstock.db import git, repos
+from seedstock.db.engine import Database
+from seedstock.db.files import FileRow
+from seedstock.db.git import CommitRow
+from seedstock.db.repos import RepoRow
+from seedstock.hub import revisions
+from seedstock.hub.metadata import MetadataCache, describe
+from seedstock.hub.repos import Repos, repo_id_of
+from seedstock.hub.revisions import Revision
+from seedstock.hub.trees import Entry, TreeCache, Trees
+from seedstock.metadata.summary import RepoMetadata
+
+
+class RepoAt(msgspec.Struct, frozen=True):
+    """A repo at one of its commits."""
+
+    repo: RepoRow
+    revision: Revision
+    commit: CommitRow
+    entries: list[Entry]
+    """Every file and folder."""
+    metadata: RepoMetadata
+    liked: bool
+    """By the viewer."""
+
+
+class FileAt(msgspec.Struct, frozen=True):
+    """One file of a revision: either small (`data`) or large (`file`)."""
+
+    repo: RepoRow
+    commit_oid: str
+    path: str
+    entry: Entry
+    data: bytes | None
+    file: FileRow | None
+
+    @property
+    def etag(self) -> str:
+        """SHA-256 of a large file, git oid of a small one."""
+        return self.entry.digest or self.entry.oid
+
+
+class TreePage(msgspec.Struct, frozen=True):
+    """Part of a listing."""
+
+    entries: list[Entry]
+    last_commits: dict[str, CommitRow]
+    xet_hashes: dict[str, str]
+    """SHA-256 to Xet hash, of those files that have one."""
+    next_offset: int | None
+
+
+class Reading:
+    """Read side of the hub."""
+
+    def __init__(self, database: Database, register: Repos, content: Content, cache: TreeCache) -> None:
+        self._database = database
+        self._register = register
+        self._content = content
+        self._cache = cache
+        self._metadata = MetadataCache()
+
+    def repo_at(self, viewer: Viewer, repo_id: RepoId, revision: str = "main") -> RepoAt:
+        """A repo with all that its info says. Raises RepoNotFound, RevisionNotFound."""
+        with self._database.read() as connection:
+            repo = self._register.get_on(connection, viewer, repo_id)
+            at = revisions.resolve(connection, repo, revision)
+            commit = revisions.get_commit(connection, repo.id, at.oid)
+            entries = Trees(connection, repo.id, self._cache).listing(commit.tree_oid, "", recursive=True)
+            metadata = describe(connection, repo, commit.oid, entries, self._metadata)
+            liked = viewer.account_id is not None and repos.likes_repo(connection, repo.id, viewer.account_id)
+            return RepoAt(repo, at, commit, entries, metadata, liked)
+
+    def heads(self, viewer: Viewer, found: Sequence[RepoRow]) -> list[RepoAt]:
+        """Repos of a listing that the viewer was shown, each at the head of main."""
+        return [self.repo_at(viewer, repo_id_of(repo)) for repo in found]
+
+    def tree(
+        self,
+        viewer: Viewer,
+        repo_id: RepoId,
+        rest: str,
+        *,
+        recursive: bool,
+        expand: bool,
+        limit: int,
+        offset: int,
+    ) -> TreePage:
+        """A page of the folder that `revision[/path]` names. Raises EntryNotFound unless it is a folder."""
+        with self._database.read() as connection:
+            repo = self._register.get_on(connection, viewer, repo_id)
+            revision, path = revisions.split(connection, repo, rest)
+            commit = revisions.get_commit(connection, repo.id, revision.oid)
+            trees = Trees(connection, repo.id, self._cache)
+            try:
+                entries = trees.listing(commit.tree_oid, path.strip("/"), recursive=recursive)
+            except EntryNotFound as error:
+                raise EntryNotFound(error.message, commit=commit.oid) from None
+            page = entries[offset : offset + limit]
+            last = (
+                git.last_touching(connection, repo.id, commit.oid, [entry.path for entry in page])
+                if expand
+                else {}
+            )
+        more = offset + limit if offset + limit < len(entries) else None
+        return TreePage(page, last, self._xet_hashes(repo.id, page), more)
+
+    def paths(
+        self, viewer: Viewer, repo_id: RepoId, revision: str, paths: Sequence[str], *, expand: bool
+    ) -> TreePage:
+        """Those of the paths that exist in a revision."""
+        with self._database.read() as connection:
+            repo = self._register.get_on(connection, viewer, repo_id)
+            at = revisions.resolve(connection, repo, revision)
+            commit = revisions.get_commit(connection, repo.id, at.oid)
+            trees = Trees(connection, repo.id, self._cache)
+            found = [trees.find(commit.tree_oid, path.strip("/")) for path in dict.fromkeys(paths)]
+            entries = [entry for entry in found if entry is not None]
+            last = (
+                git.last_touching(connection, repo.id, commit.oid, [entry.path for entry in entries])
+                if expand
+                else {}
+            )
+        return TreePage(entries, last, self._xet_hashes(repo.id, entries), None)
+
+    def _xet_hashes(self, repo_id: int, entries: Sequence[Entry]) -> dict[str, str]:
+        digests = [entry.digest for entry in entries if entry.digest is not None]
+        if not digests:
+            return {}
+        found = self._content.find_in_repo(repo_id, digests)
+        return {digest: row.xet_hash for digest, row in found.items() if row.xet_hash is not None}
+
+    def file(self, viewer: Viewer, repo_id: RepoId, rest: str) -> FileAt:
+        """The file that `revision/path` names.
+
+        Raises RepoNotFound, RevisionNotFound, EntryNotFound (with the commit), MissingBlob.
+        """
+        with self._database.read() as connection:
+            repo = self._register.get_on(connection, viewer, repo_id)
+            revision, path = revisions.split(connection, repo, rest)
+            commit = revisions.get_commit(connection, repo.id, revision.oid)
+            entry = Trees(connection, repo.id, self._cache).find(commit.tree_oid, path)
+            if entry is None or entry.is_tree:
+                raise EntryNotFound(commit=commit.oid)
+            if entry.digest is None:
+                data = git.load_objects(connection, repo.id, [entry.oid])[entry.oid][1]
+                return FileAt(repo, commit.oid, path, entry, data, None)
+        return FileAt(repo, commit.oid, path, entry, None, self._content.get(entry.digest))
+
+    def pointer(self, file: FileAt) -> bytes:
+        """The text that git holds for a file: its content, or its LFS pointer."""
+        if file.data is not None:
+            return file.data
+        with self._database.read() as connection:
+            return git.load_objects(connection, file.repo.id, [file.entry.oid])[file.entry.oid][1]
+
+    def history(
+        self, viewer: Viewer, repo_id: RepoId, revision: str, *, limit: int, offset: int
+    ) -> tuple[list[CommitRow], int]:
+        """A page of commits, newest first, and how many there are in all."""
+        with self._database.read() as connection:
+            repo = self._register.get_on(connection, viewer, repo_id)
+            at = revisions.resolve(connection, repo, revision)
+            page = git.history(connection, repo.id, at.oid, limit, offset)
+            return page, git.count_history(connection, repo.id, at.oid)
+
+    def commit(
+        self, viewer: Viewer, repo_id: RepoId, revision: str
+    ) -> tuple[RepoRow, CommitRow, list[str], list[tuple[str, str]]]:
+        """A commit with its parents and changed files (kind, path)."""
+        with self._database.read() as connection:
+            repo = self._register.get_on(connection, viewer, repo_id)
+            at = revisions.resolve(connection, repo, revision)
+            commit = revisions.get_commit(connection, repo.id, at.oid)
+            parents = git.parents_of(connection, repo.id, commit.oid)
+            return repo, commit, parents, git.changes_of(connection, repo.id, commit.oid)
+
+    def likers(self, viewer: Viewer, repo_id: RepoId, limit: int, offset: int) -> list[tuple[str, str]]:
+        """Name and full name of those who like a repo."""
+        with self._database.read() as connection:
+            repo = self._register.get_on(connection, viewer, repo_id)
+            return repos.likers(connection, repo.id, limit, offset)
