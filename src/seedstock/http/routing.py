@@ -14,7 +14,7 @@ import binascii
 import inspect
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import parse_qs, quote
 
 import msgspec
@@ -122,11 +122,20 @@ def json_response(data: Any, status: int = 200, headers: dict[str, str] | None =
     return Response(msgspec.json.encode(data), status, headers, "application/json")
 
 
+class Declared(NamedTuple):
+    """A route as it was declared, for the documentation."""
+
+    method: str
+    paths: tuple[str, ...]
+    handler: Handler
+
+
 class Routes:
     """A list of routes being declared."""
 
     def __init__(self) -> None:
         self.routes: list[Route] = []
+        self.declared: list[Declared] = []
 
     def add(
         self, method: str, *paths: str, limit_bytes: int = JSON_LIMIT_BYTES, stream: bool = False
@@ -137,6 +146,7 @@ class Routes:
             reads_body = method not in {"GET", "HEAD"} and not stream
             endpoint = _endpoint(handler, limit_bytes if reads_body else None)
             methods = ["GET", "HEAD"] if method == "GET" else [method]
+            self.declared.append(Declared(method, paths, handler))
             for path in paths:
                 self.routes.append(Route(path, endpoint, methods=methods))
             return handler

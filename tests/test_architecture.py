@@ -1,0 +1,118 @@
+"""The house rules that a machine can check: who may import whom, and what stays out of the server."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parent.parent / "src" / "seedstock"
+
+# Lower layers first. A folder may import folders of lower layers, and those of its own listed here.
+LAYERS = [
+    {"core"},
+    {"store", "db", "xet"},
+    {"accounts", "metadata", "content", "jobs", "run"},
+    {"hub"},
+    {"settings", "wiring"},
+    {"http", "web"},
+    {"cli"},
+]
+SIDEWAYS = {
+    "accounts": set(),
+    "content": {"accounts"},
+    "store": {"xet"},
+    "db": {"xet"},
+    "http": {"web"},
+    "wiring": {"settings"},
+}
+NEVER_FROM_THE_EDGE = {"db", "store"}
+# Row types are plain frozen structs that services return; the edge may name them, and nothing else of `db`.
+ROW_TYPES = {"RepoRow", "FileRow", "CommitRow", "RefRow", "AccountRow", "TokenRow", "JobRow"}
+HEAVY = [
+    "torch",
+    "transformers",
+    "xllamacpp",
+    "numpy.f2py",
+    "openai",
+    "huggingface_hub",
+    "dulwich",
+    "alembic",
+]
+
+
+def _layer(folder: str) -> int:
+    return next(index for index, layer in enumerate(LAYERS) if folder in layer)
+
+
+def _imports(path: Path) -> list[tuple[str, set[str]]]:
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("seedstock"):
+            parts = node.module.split(".")
+            names = {alias.name for alias in node.names}
+            if len(parts) == 1:
+                found += [(alias, set()) for alias in names]
+            else:
+                found.append((parts[1], names if len(parts) > 2 else set()))
+    return [(folder, names) for folder, names in found if not folder.startswith("__")]
+
+
+def _folder(path: Path) -> str:
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+MODULES = sorted(
+    path
+    for path in SOURCE.rglob("*.py")
+    if not {"testing", "migrations"} & set(path.parts) and "__" not in path.name
+)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_dependencies_point_one_way(path: Path) -> None:
+    own = _folder(path)
+    for folder, names in _imports(path):
+        if folder == own:
+            continue
+        below = _layer(folder) < _layer(own) or folder in SIDEWAYS.get(own, set())
+        assert below, f"{own} may not import {folder}"
+        if own in {"http", "web"} and folder in NEVER_FROM_THE_EDGE:
+            assert names
+            assert names <= ROW_TYPES, f"{own} reaches into {folder} for {names - ROW_TYPES}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_sql_stays_in_the_database_folder(path: Path) -> None:
+    if _folder(path) in {"db", "settings"}:
+        return
+    text = path.read_text()
+    assert "sa.select(" not in text, "SQL belongs in db/"
+    assert "sa.text(" not in text, "SQL belongs in db/"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_modules_and_functions_stay_small(path: Path) -> None:
+    text = path.read_text()
+    if path.name != "schema.py":
+        assert text.count("\n") <= 400, "modules aim for 100 to 250 lines"
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            length = (node.end_lineno or node.lineno) - node.lineno
+            assert length <= 60, f"{node.name} has {length} lines"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import seedstock.http.app",
+        "from seedstock.cli.main import cli; cli(['--help'], standalone_mode=False)",
+    ],
+)
+def test_server_and_help_load_nothing_heavy(code: str) -> None:
+    program = f"{code}\nimport sys\nprint('LOADED', [name for name in {HEAVY!r} if name in sys.modules])"
+    out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert out.stdout.splitlines()[-1] == "LOADED []"
