@@ -67,11 +67,14 @@ def _bind(path: Path) -> socket.socket:
             else:
                 raise SystemExit(f"Another engine supervisor answers on {path}")
     listener = socket.socket(socket.AF_UNIX)
+    fresh = path.with_name(f"{path.name}.{os.getpid()}")
     mask = os.umask(0o177)
     try:
-        listener.bind(str(path))
+        listener.bind(str(fresh))
     finally:
         os.umask(mask)
+    listener.listen(128)
+    fresh.rename(path)  # so that whoever sees the path can connect
     return listener
 
 
@@ -129,11 +132,12 @@ async def _serve_lease(
 
 
 def _check_file(model: ModelFile) -> None:
+    path = Path(model.path)
     try:
-        found = model.path.stat()
+        found = path.stat()
     except OSError as error:
         raise Invalid(f"The model file cannot be read: {error.strerror}") from error
-    if not model.path.is_absolute() or not stat.S_ISREG(found.st_mode):
+    if not path.is_absolute() or not stat.S_ISREG(found.st_mode):
         raise Invalid("The model path must be absolute and name a regular file")
     if found.st_size != model.size_bytes:
         raise Invalid(f"The model file has {found.st_size} bytes, not {model.size_bytes}")

@@ -10,7 +10,6 @@ stdin for its end (the supervisor is gone); it writes one JSON `Ready` line to t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Protocol
 
 import msgspec
@@ -20,10 +19,13 @@ SERVED_MODEL = "seedstock-engine"
 
 
 class ModelFile(msgspec.Struct, frozen=True):
-    """One model on disk: `key` names its content (normally a SHA-256), `context` asks for tokens per slot."""
+    """One model on disk.
+
+    `key` names its content (normally a SHA-256); `path` is absolute; `context` asks for tokens per slot.
+    """
 
     key: str
-    path: Path
+    path: str
     size_bytes: int
     context: int | None = None
 

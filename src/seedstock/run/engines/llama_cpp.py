@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
+from pathlib import Path
 
 import msgspec
 
@@ -67,7 +68,7 @@ class LlamaCpp(msgspec.Struct, frozen=True):
             raise ModelNotRunnable(
                 "No engine for GGUF files is installed", hint="pip install 'seedstock[run]'"
             )
-        shape = _Shape(read_gguf_header(model.path))
+        shape = _Shape(read_gguf_header(Path(model.path)))
         plans = [
             Plan(shape.memory_bytes(model.size_bytes, slots * context), slots, context)
             for context in _contexts(shape.context_tokens, model.context)
