@@ -22,7 +22,12 @@ _WIDTH, _LAYERS, _HEADS, _KV_HEADS, _FEED_FORWARD = 64, 2, 4, 2, 128
 
 
 def write_tiny_llama(
-    path: Path, *, context_tokens: int = 512, chat_template: str = CHATML, seed: int = 0, architecture: str = "llama"
+    path: Path,
+    *,
+    context_tokens: int = 512,
+    chat_template: str = CHATML,
+    seed: int = 0,
+    architecture: str = "llama",
 ) -> Path:
     """Write the model to `path` and return it."""
     tokens, kinds = _vocabulary()

@@ -87,6 +87,7 @@ class Loaded:
         return ModelStatus(
             key=self.model.key,
             state=state,
+            pid=self.process.pid if self.process else None,
             memory_bytes=self.plan.memory_bytes,
             leases=len(self.leases),
             slots=self.plan.slots,

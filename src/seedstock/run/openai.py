@@ -67,13 +67,17 @@ async def stream(
     """
     async with _send(client, endpoint, request, timeout_s) as response:
         named = _named(request)
-        rest = b""
+        rest = events = b""
         try:
             async for chunk in response.aiter_raw():
-                events, border, rest = (rest + chunk).rpartition(b"\n\n")
+                whole, border, rest = (rest + chunk).rpartition(b"\n\n")
                 if border:
-                    yield events.replace(_SERVED, named) + border
+                    events = whole.replace(_SERVED, named)
+                    yield events + border
+            complete_end = events.endswith(b"data: [DONE]") or b'data: {"error":' in events
         except httpx.HTTPError:
+            complete_end = False
+        if not complete_end:
             yield error_event(EngineFailed(_DEAD))
 
 
@@ -125,7 +129,10 @@ async def _error_of(response: httpx.Response) -> HubError:
         )
     if response.status_code in {429, 503}:
         return EngineBusy(error.message)
-    if 400 <= response.status_code < 500 and response.status_code != 401:
+    refused = 400 <= response.status_code < 500 and response.status_code != 401
+    if refused or error.message.startswith(
+        "Failed to parse"
+    ):  # llama.cpp blames itself (500) for odd messages
         return Invalid(error.message)
     return EngineFailed(f"The engine answered with status {response.status_code}: {error.message}")
 

@@ -92,7 +92,7 @@ def _checked_message(message: object, where: str) -> Body:
     if not isinstance(message, dict):
         raise Invalid(f"'{where}' must be an object")
     role, content = message.get("role"), message.get("content")
-    if role not in _ROLES:
+    if not isinstance(role, str) or role not in _ROLES:
         raise Invalid(f"'{where}.role' must be one of {', '.join(sorted(_ROLES))}")
     if content is None and role != "assistant":
         raise Invalid(f"'{where}.content' is missing")
@@ -109,6 +109,9 @@ def _checked_message(message: object, where: str) -> Body:
                 )
     elif content is not None and not isinstance(content, str):
         raise Invalid(f"'{where}.content' must be a string or a list of text parts")
+    calls = message.get("tool_calls")
+    if calls is not None and (_objects(calls) or any(call.get("type") != "function" for call in calls)):
+        raise Invalid(f"'{where}.tool_calls' must be a list of calls of type 'function'")
     return message | {"role": "system"} if role == "developer" else message  # templates know only `system`
 
 

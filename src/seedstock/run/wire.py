@@ -56,6 +56,7 @@ class ModelStatus(msgspec.Struct, frozen=True):
 
     key: str
     state: str
+    pid: int | None
     memory_bytes: int
     leases: int
     slots: int

@@ -69,7 +69,7 @@ class _Server:
 
 
 async def _stream(writer: asyncio.StreamWriter, words: list[str], *, is_chat: bool) -> None:
-    writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
     for word in words:
         _event(writer, json.dumps(_chunk(word + " ", is_chat=is_chat), separators=(",", ":")))
         await writer.drain()
@@ -80,10 +80,12 @@ async def _stream(writer: asyncio.StreamWriter, words: list[str], *, is_chat: bo
             _event(writer, json.dumps(_chunk("slow ", is_chat=is_chat), separators=(",", ":")))
             await writer.drain()
     _event(writer, "[DONE]")
+    writer.write(b"0\r\n\r\n")
 
 
 def _event(writer: asyncio.StreamWriter, data: str) -> None:
-    writer.write(f"data: {data}\n\n".encode())
+    event = f"data: {data}\n\n".encode()
+    writer.write(b"%x\r\n%s\r\n" % (len(event), event))
 
 
 def _chunk(text: str, *, is_chat: bool) -> dict[str, Any]:
