@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from itertools import pairwise
 
 import anyio
 import httpx
@@ -59,7 +60,7 @@ def event(text: str) -> bytes:
 def test_a_stream_names_the_callers_model_however_it_is_cut(texts: list[str], cuts: set[int]) -> None:
     data = b"".join(map(event, texts)) + b"data: [DONE]\n\n"
     places = [0, *sorted(cut for cut in cuts if cut < len(data)), len(data)]
-    events = events_of([data[start:stop] for start, stop in zip(places, places[1:], strict=False)])
+    events = events_of([data[start:stop] for start, stop in pairwise(places)])
     assert all(item.endswith(b"\n\n") for item in events)
     *answers, done = b"".join(events).decode().removesuffix("\n\n").split("\n\n")
     assert done == "data: [DONE]"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from tests.unit.run.conftest import MakeModel, StartSupervisor, Supervisor, is_alive, until
 
 from seedstock.core.errors import EngineBusy, EngineFailed, Invalid, ModelNotRunnable
 from seedstock.run.client import fetch_status, lease
@@ -17,7 +18,6 @@ from seedstock.run.engines.base import ModelFile
 from seedstock.run.openai import complete, open_client, stream
 from seedstock.run.openai_request import Kind, parse_openai_request
 from seedstock.run.wire import Ask, State, Told
-from tests.unit.run.conftest import MakeModel, StartSupervisor, Supervisor, is_alive, until
 
 pytestmark = pytest.mark.anyio
 
