@@ -45,8 +45,10 @@ def open_client() -> httpx.AsyncClient:
 async def complete(
     client: httpx.AsyncClient, endpoint: Endpoint, request: OpenAiRequest, *, timeout_s: float = 600.0
 ) -> bytes:
-    """The whole answer as JSON bytes. Cancelling it frees the engine's slot.
+    """The whole answer as JSON bytes.
 
+    Cancelling it hangs up. llama.cpp notices that only in a second in which no other request yields a
+    token (measured), so beside busy streams an abandoned answer runs to its end; a stream stops at once.
     Raises Invalid for what the engine refuses, EngineFailed if it dies or exceeds `timeout_s`.
     """
     async with _send(client, endpoint, request, timeout_s) as response:

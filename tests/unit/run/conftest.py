@@ -40,7 +40,9 @@ class Supervisor:
             await asyncio.sleep(0)
 
 
-async def until(condition: Callable[[], bool | Awaitable[bool]], timeout_s: float = 15.0) -> None:
+async def until(
+    condition: Callable[[], bool | Awaitable[bool]], timeout_s: float = 15.0, every_s: float = 0.01
+) -> None:
     deadline_s = time.monotonic() + timeout_s
     while True:
         met = condition()
@@ -49,7 +51,7 @@ async def until(condition: Callable[[], bool | Awaitable[bool]], timeout_s: floa
         if met:
             return
         assert time.monotonic() < deadline_s, "the condition was not met in time"
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(every_s)
 
 
 def is_alive(pid: int) -> bool:
