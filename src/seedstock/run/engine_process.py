@@ -128,10 +128,10 @@ async def start_engine(
 
 
 def _environment() -> dict[str, str]:
-    """What a child may see of ours: no secrets, and the package even if it is not installed."""
+    """What a child may see of ours: no secrets; the package even if not installed, and no module from the working directory."""
     kept = {
         name: value
         for name, value in os.environ.items()
         if name in _ENVIRONMENT or name.startswith(_ENVIRONMENT_PREFIXES)
     }
-    return kept | {"PYTHONPATH": str(Path(seedstock.__file__).parents[1]), "PYTHONUNBUFFERED": "1"}
+    return kept | {"PYTHONPATH": str(Path(seedstock.__file__).parents[1]), "PYTHONSAFEPATH": "1"}

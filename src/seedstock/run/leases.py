@@ -22,6 +22,7 @@ class Ticket:
         self.model = model
         self.plan = plan
         self.since_s = now_s
+        self.starving = False
         loop = asyncio.get_running_loop()
         self.granted: asyncio.Future[Endpoint] = loop.create_future()
         self.lost: asyncio.Future[HubError] = loop.create_future()

@@ -5,7 +5,8 @@ queue oldest first and does whatever is possible now. Invariants: the estimates 
 those being killed included, never pass the limit; a model with a lease is never evicted.
 
 Fairness: loads are strictly first come, first served. A request for a loaded model may overtake one
-that waits for memory, but only for `patience_s`: then the hub stops granting, and memory drains.
+that waits for memory, but only for `patience_s`: then the hub stops granting for up to `drain_s`, so that
+leases run out and memory becomes free. It does not stop for longer, as some lease may be held for hours.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ class Limits(msgspec.Struct, frozen=True):
     queue_limit: int = 64
     start_timeout_s: float = 300.0
     patience_s: float = 15.0
+    drain_s: float = 60.0
 
 
 class Scheduler:
@@ -106,9 +108,7 @@ class Scheduler:
         memory_wanted_since_s: float | None = None
         for position, ticket in enumerate(list(self._waiting)):
             loaded = self._models.get(ticket.identity)
-            draining = (
-                memory_wanted_since_s is not None and now_s - memory_wanted_since_s > self._limits.patience_s
-            )
+            draining = memory_wanted_since_s is not None and self._is_draining(now_s - memory_wanted_since_s)
             if loaded is not None:
                 self._grant_or_queue(ticket, loaded, position, draining=draining)
             elif (failure := self._failures.find(ticket.identity, now_s)) is not None:
@@ -116,8 +116,20 @@ class Scheduler:
             elif memory_wanted_since_s is None and self._make_room(ticket.plan.memory_bytes):
                 self._begin_load(ticket)
             else:
-                memory_wanted_since_s = memory_wanted_since_s or ticket.since_s
+                if memory_wanted_since_s is None:
+                    memory_wanted_since_s = ticket.since_s
+                    self._settle_after_drain(ticket)
                 ticket.tell(State.QUEUED, f"position {position + 1}")
+
+    def _is_draining(self, waited_s: float) -> bool:
+        return self._limits.patience_s < waited_s < self._limits.patience_s + self._limits.drain_s
+
+    def _settle_after_drain(self, ticket: Ticket) -> None:
+        """Requests held back for `ticket` must not wait for an unrelated event once the drain is over."""
+        if not ticket.starving:
+            ticket.starving = True
+            delay_s = self._limits.patience_s + self._limits.drain_s
+            asyncio.get_running_loop().call_later(delay_s, self._settle)
 
     def _grant_or_queue(self, ticket: Ticket, loaded: Loaded, position: int, *, draining: bool) -> None:
         if loaded.endpoint is None:

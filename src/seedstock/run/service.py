@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from pathlib import Path
+from typing import TypeVar
 
+import httpx
+
+from seedstock.core.errors import EngineFailed
 from seedstock.run.client import fetch_status, lease
 from seedstock.run.engines.base import ModelFile
 from seedstock.run.openai import complete, open_client, stream
 from seedstock.run.openai_request import OpenAiRequest
 from seedstock.run.wire import Status
+
+_REAP_S = 0.2  # a dead child's port closes some milliseconds before its parent hears of the death
+_Answer = TypeVar("_Answer")
 
 
 class EventStream:
@@ -47,19 +55,11 @@ class ModelRunner:
 
     async def complete(self, model: ModelFile, request: OpenAiRequest) -> bytes:
         """The whole answer as JSON bytes; raises as `client.lease` and `openai.complete` do."""
-        async with lease(self._socket_path, model, timeout_s=self._lease_timeout_s) as endpoint:
-            return await complete(self._client, endpoint, request, timeout_s=self._answer_timeout_s)
+        return await _again_if_unreached(lambda: self._complete(model, request))
 
     async def open_stream(self, model: ModelFile, request: OpenAiRequest) -> EventStream:
         """The answer as events. Waits for the first one, so that errors are raised here, before a status is sent."""
-        events = self._events(model, request)
-        try:
-            return EventStream(await anext(events), events)
-        except StopAsyncIteration:
-            return EventStream(b"data: [DONE]\n\n", events)
-        except BaseException:
-            await events.aclose()
-            raise
+        return await _again_if_unreached(lambda: self._open_stream(model, request))
 
     async def status(self) -> Status:
         """What the supervisor holds now."""
@@ -69,9 +69,32 @@ class ModelRunner:
         """Close the pooled connections."""
         await self._client.aclose()
 
+    async def _complete(self, model: ModelFile, request: OpenAiRequest) -> bytes:
+        async with lease(self._socket_path, model, timeout_s=self._lease_timeout_s) as endpoint:
+            return await complete(self._client, endpoint, request, timeout_s=self._answer_timeout_s)
+
+    async def _open_stream(self, model: ModelFile, request: OpenAiRequest) -> EventStream:
+        events = self._events(model, request)
+        try:
+            return EventStream(await anext(events), events)
+        except BaseException:
+            await events.aclose()
+            raise
+
     async def _events(self, model: ModelFile, request: OpenAiRequest) -> AsyncGenerator[bytes]:
         async with lease(self._socket_path, model, timeout_s=self._lease_timeout_s) as endpoint:
             events = stream(self._client, endpoint, request, timeout_s=self._answer_timeout_s)
             async with aclosing(events):
                 async for event in events:
                     yield event
+
+
+async def _again_if_unreached(attempt: Callable[[], Awaitable[_Answer]]) -> _Answer:
+    """Try twice if nobody listens at the endpoint: its engine died, and the supervisor has not seen it yet."""
+    try:
+        return await attempt()
+    except EngineFailed as error:
+        if not isinstance(error.__cause__, httpx.ConnectError):
+            raise
+    await asyncio.sleep(_REAP_S)
+    return await attempt()

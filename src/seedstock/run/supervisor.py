@@ -169,6 +169,7 @@ def parse_options(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--patience-s", type=float, default=15.0, help="wait for memory before loaded models yield"
     )
+    parser.add_argument("--drain-s", type=float, default=60.0, help="for how long loaded models then yield")
     parser.add_argument(
         "--threads", type=int, default=0, help="per model; 0 means all cores (SEEDSTOCK_ENGINE_THREADS)"
     )
@@ -187,6 +188,7 @@ def run(options: argparse.Namespace, engine: Engine) -> int:
         queue_limit=options.queue_limit,
         start_timeout_s=options.start_timeout_s,
         patience_s=options.patience_s,
+        drain_s=options.drain_s,
     )
     asyncio.run(_run(options, engine, limits))
     return 0

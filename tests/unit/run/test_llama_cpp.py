@@ -15,7 +15,7 @@ import pytest
 pytest.importorskip("xllamacpp", reason="the `run` extra is not installed")
 
 from tests.factories.gguf_model import THINKING, write_tiny_llama
-from tests.unit.run.conftest import StartSupervisor, until
+from tests.unit.run.conftest import StartSupervisor, Supervisor, until
 
 from seedstock.core.errors import EngineFailed, Invalid, ModelNotRunnable, UnsupportedFormat
 from seedstock.run.client import fetch_status, lease
@@ -115,6 +115,10 @@ async def test_hanging_up_frees_the_slot(endpoint: Endpoint) -> None:
         await until(is_free, timeout_s=5, every_s=1.2)
 
 
+async def supervisor_noticed(supervisor: Supervisor) -> bool:
+    return (await fetch_status(supervisor.socket)).models == []
+
+
 async def busy_is(busy: Any, count: int) -> bool:
     return bool(await busy() == count)
 
@@ -147,6 +151,7 @@ async def test_a_native_crash_takes_only_the_child_and_the_next_lease_starts_ano
         os.kill(model.pid, signal.SIGSEGV)
         rest = [event async for event in events]
         assert b'"code":"engine_failed"' in rest[-1]
+        await until(lambda: supervisor_noticed(supervisor))
     async with lease(supervisor.socket, tiny) as endpoint:
         assert (await chat(endpoint, max_tokens=1))["choices"]
 

@@ -110,3 +110,5 @@ async def test_errors_reach_the_stock_client_before_and_during_a_stream(
     with pytest.raises(openai.APIError, match="The engine stopped"):
         async for _ in endless:
             pass
+    again = await client.completions.create(model="me/tiny", prompt="abc", max_tokens=1)
+    assert again.choices[0].finish_reason == "length"

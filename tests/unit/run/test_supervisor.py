@@ -128,6 +128,19 @@ async def test_a_request_that_waits_for_memory_is_not_overtaken_for_ever(
     assert order == ["other", "loaded"]
 
 
+async def test_a_lease_held_for_hours_does_not_shut_its_model_to_others(
+    start_supervisor: StartSupervisor, echo_model: MakeModel
+) -> None:
+    supervisor = await start_supervisor(memory_limit_bytes=100, patience_s=0, drain_s=0.2)
+    loaded = echo_model("loaded")
+    async with lease(supervisor.socket, loaded):
+        starved = asyncio.create_task(touch(supervisor, echo_model("other")))
+        await until(lambda: is_queued(supervisor, 1))
+        await touch(supervisor, loaded)
+        assert not starved.done()
+    await starved
+
+
 async def test_a_model_that_can_never_fit_is_refused(
     start_supervisor: StartSupervisor, echo_model: MakeModel
 ) -> None:
