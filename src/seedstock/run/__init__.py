@@ -1,0 +1,1 @@
+"""Running models: engine processes, the supervisor that owns them, and what web workers call."""

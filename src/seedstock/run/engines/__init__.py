@@ -1,0 +1,1 @@
+"""Inference engines behind one protocol; each runs in child processes of the supervisor."""

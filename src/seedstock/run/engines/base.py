@@ -1,0 +1,99 @@
+"""The port between the supervisor and an inference engine.
+
+An engine is a recipe for child processes: how much memory a model needs, which command serves it, and
+how to see that it answers. The child speaks OpenAI-shaped HTTP on a loopback port.
+
+Handshake, the same for every engine: the child reads one JSON `Secrets` line from stdin and then watches
+stdin for its end (the supervisor is gone); it writes one JSON `Ready` line to the stdout it was given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+SERVED_MODEL = "seedstock-engine"
+"""The model id that every child answers with; `run/openai.py` replaces it by the id the caller used."""
+
+
+class ModelFile(msgspec.Struct, frozen=True):
+    """One model on disk.
+
+    `key` names its content (normally a SHA-256); `path` is absolute; `context` asks for tokens per slot.
+    """
+
+    key: str
+    path: str
+    size_bytes: int
+    context: int | None = None
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """How a model will be loaded; `memory_bytes` is an upper estimate, counted against the limit."""
+
+    memory_bytes: int
+    slots: int
+    context_tokens: int
+
+
+class Endpoint(msgspec.Struct, frozen=True):
+    """Where a running model answers; `context_tokens` holds for each of the `slots`."""
+
+    base_url: str
+    api_key: str
+    slots: int
+    context_tokens: int
+
+
+class Secrets(msgspec.Struct, frozen=True):
+    """First line on a child's stdin; not in argv, which every local user can read."""
+
+    api_key: str
+
+
+class Ready(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A child's only line on stdout: the port it listens on, or why the model cannot be loaded."""
+
+    port: int = 0
+    error: str = ""
+
+
+class Capabilities(msgspec.Struct, frozen=True):
+    """What an engine can do, for callers that choose one."""
+
+    file_suffixes: tuple[str, ...]
+    streaming: bool
+    reasoning_split: bool
+    prompt_logprobs: bool
+
+
+class Engine(Protocol):
+    """A kind of inference server."""
+
+    @property
+    def name(self) -> str:
+        """Short stable name, for logs and status."""
+        ...
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the engine can do."""
+        ...
+
+    def plan(self, model: ModelFile, memory_limit_bytes: int) -> Plan:
+        """Decide slots and context so that the model fits. Reads the file header; may block.
+
+        Raises ModelNotRunnable if it can never fit or the engine cannot load such a file, and
+        UnsupportedFormat if the header is damaged.
+        """
+        ...
+
+    def command(self, model: ModelFile, plan: Plan) -> Sequence[str]:
+        """Argument list of the child process."""
+        ...
+
+    async def is_healthy(self, endpoint: Endpoint) -> bool:
+        """Whether the child answers."""
+        ...

@@ -1,0 +1,97 @@
+"""The scheduler's records: a request for a model, and a model in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from seedstock.core.errors import HubError
+from seedstock.run.engine_process import EngineProcess
+from seedstock.run.engines.base import Endpoint, ModelFile, Plan
+from seedstock.run.wire import ModelStatus, State
+
+Identity = tuple[str, int | None]
+Notify = Callable[[State, str], None]
+
+
+class Ticket:
+    """One request for a model: first waiting, then a lease. `lost` is set if the engine dies under it."""
+
+    def __init__(self, model: ModelFile, plan: Plan, notify: Notify, now_s: float) -> None:
+        self.identity: Identity = (model.key, model.context)
+        self.model = model
+        self.plan = plan
+        self.since_s = now_s
+        self.starving = False
+        loop = asyncio.get_running_loop()
+        self.granted: asyncio.Future[Endpoint] = loop.create_future()
+        self.lost: asyncio.Future[HubError] = loop.create_future()
+        self._notify = notify
+        self._told: tuple[State, str] | None = None
+
+    def tell(self, state: State, detail: str = "") -> None:
+        """Report progress, once per change."""
+        if self._told != (state, detail):
+            self._told = (state, detail)
+            self._notify(state, detail)
+
+    def grant(self, endpoint: Endpoint) -> None:
+        """End the wait; one that was abandoned meanwhile is released by whoever abandoned it."""
+        if not self.granted.done():
+            self.granted.set_result(endpoint)
+
+    def refuse(self, error: HubError) -> None:
+        """End the wait with `error`."""
+        if not self.granted.done():
+            self.granted.set_exception(error)
+
+
+class Loaded:
+    """A model that is loading (`process` is None), running or stopping."""
+
+    def __init__(self, ticket: Ticket, now_s: float) -> None:
+        self.identity = ticket.identity
+        self.model = ticket.model
+        self.plan = ticket.plan
+        self.process: EngineProcess | None = None
+        self.leases: set[Ticket] = set()
+        self.ready_s = now_s
+        self.used_s = now_s
+        self.stopping = False
+        self._expiry: asyncio.TimerHandle | None = None
+
+    @property
+    def endpoint(self) -> Endpoint | None:
+        """Where it answers, once it does."""
+        return self.process.endpoint if self.process else None
+
+    @property
+    def evictable(self) -> bool:
+        """Running, and nobody uses it."""
+        return self.process is not None and not self.leases and not self.stopping
+
+    def expire_in(self, idle_timeout_s: float, stop: Callable[[Loaded], None]) -> None:
+        """Start the idle clock."""
+        self.keep()
+        if self.evictable:
+            self._expiry = asyncio.get_running_loop().call_later(idle_timeout_s, stop, self)
+
+    def keep(self) -> None:
+        """Stop the idle clock."""
+        if self._expiry is not None:
+            self._expiry.cancel()
+            self._expiry = None
+
+    def status(self, now_s: float) -> ModelStatus:
+        """A snapshot."""
+        state = "stopping" if self.stopping else "ready" if self.process else "loading"
+        return ModelStatus(
+            key=self.model.key,
+            state=state,
+            pid=self.process.pid if self.process else None,
+            memory_bytes=self.plan.memory_bytes,
+            leases=len(self.leases),
+            slots=self.plan.slots,
+            context_tokens=self.plan.context_tokens,
+            idle_s=0.0 if self.leases else now_s - self.used_s,
+        )

@@ -1,0 +1,143 @@
+"""Passing OpenAI requests to a running model, and its answers back.
+
+Answers are not parsed. The engine names the model `SERVED_MODEL` in every answer; the bytes
+`"model":"seedstock-engine"` become the caller's id by a plain replace. That is safe because a quote
+inside a JSON string is always escaped, so text that a model generates can never hold those bytes; a stream is cut at event borders first, so the bytes are never split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+import msgspec
+
+from seedstock.core.errors import EngineBusy, EngineFailed, HubError, Invalid
+from seedstock.run.engines.base import SERVED_MODEL, Endpoint
+from seedstock.run.openai_request import OpenAiRequest
+
+_SERVED = b'"model":' + msgspec.json.encode(SERVED_MODEL)
+_MAX_ERROR_BYTES = 64 * 1024
+_DEAD = "The engine stopped while it answered"
+
+
+class _UpstreamError(msgspec.Struct, frozen=True):
+    message: str = ""
+    type: str = ""
+    n_prompt_tokens: int = 0
+    n_ctx: int = 0
+
+
+class _UpstreamAnswer(msgspec.Struct, frozen=True):
+    error: _UpstreamError
+
+
+def open_client() -> httpx.AsyncClient:
+    """The HTTP client for engine children: one per web worker, closed by whoever opened it.
+
+    It ignores proxy settings of the environment: children are on loopback.
+    """
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=32, keepalive_expiry=10)
+    return httpx.AsyncClient(trust_env=False, limits=limits, timeout=httpx.Timeout(5, read=None))
+
+
+async def complete(
+    client: httpx.AsyncClient, endpoint: Endpoint, request: OpenAiRequest, *, timeout_s: float = 600.0
+) -> bytes:
+    """The whole answer as JSON bytes.
+
+    Cancelling it hangs up. llama.cpp notices that only in a second in which no other request yields a
+    token (measured), so beside busy streams an abandoned answer runs to its end; a stream stops at once.
+    Raises Invalid for what the engine refuses, EngineFailed if it dies or exceeds `timeout_s`.
+    """
+    async with _send(client, endpoint, request, timeout_s) as response:
+        try:
+            return (await response.aread()).replace(_SERVED, _named(request))
+        except httpx.HTTPError as error:
+            raise EngineFailed(_DEAD) from error
+
+
+async def stream(
+    client: httpx.AsyncClient, endpoint: Endpoint, request: OpenAiRequest, *, timeout_s: float = 600.0
+) -> AsyncGenerator[bytes]:
+    """The answer as server-sent events, each item one or more whole events; the last is `data: [DONE]`.
+
+    Errors before the first item are raised as by `complete`; later ones become an event in OpenAI's
+    error shape, after which the stream ends without [DONE]. Closing the generator frees the engine's
+    slot. `timeout_s` bounds the silence between two events.
+    """
+    async with _send(client, endpoint, request, timeout_s) as response:
+        named = _named(request)
+        rest = events = b""
+        try:
+            async for chunk in response.aiter_raw():
+                whole, border, rest = (rest + chunk).rpartition(b"\n\n")
+                if border:
+                    events = whole.replace(_SERVED, named)
+                    yield events + border
+            complete_end = events.endswith(b"data: [DONE]") or b'data: {"error":' in events
+        except httpx.HTTPError:
+            complete_end = False
+        if not complete_end:
+            yield error_event(EngineFailed(_DEAD))
+
+
+def error_event(error: HubError) -> bytes:
+    """A server-sent event that OpenAI clients raise as an API error."""
+    kind = "invalid_request_error" if isinstance(error, Invalid) else "server_error"
+    code = "engine_busy" if isinstance(error, EngineBusy) else "engine_failed"
+    body = {"error": {"message": error.message, "type": kind, "param": None, "code": code}}
+    return b"data: " + msgspec.json.encode(body) + b"\n\n"
+
+
+@asynccontextmanager
+async def _send(
+    client: httpx.AsyncClient, endpoint: Endpoint, request: OpenAiRequest, timeout_s: float
+) -> AsyncIterator[httpx.Response]:
+    """An answer with status 200 whose body is still to be read. Leaving the block early hangs up."""
+    upstream = client.build_request(
+        "POST",
+        f"{endpoint.base_url}/v1/{request.kind.value}",
+        content=request.body,
+        headers={"Authorization": f"Bearer {endpoint.api_key}", "Content-Type": "application/json"},
+        timeout=httpx.Timeout(5, read=timeout_s),
+    )
+    try:
+        response = await client.send(upstream, stream=True)
+    except httpx.ReadTimeout as error:
+        raise EngineFailed(f"The engine gave no answer within {timeout_s:g} s") from error
+    except httpx.HTTPError as error:
+        raise EngineFailed(_DEAD) from error
+    try:
+        if response.status_code != httpx.codes.OK:
+            raise await _error_of(response)
+        yield response
+    finally:
+        await response.aclose()
+
+
+async def _error_of(response: httpx.Response) -> HubError:
+    """What a refusal by the engine means to our caller."""
+    try:
+        data = await response.aread()
+        error = msgspec.json.decode(data[:_MAX_ERROR_BYTES], type=_UpstreamAnswer).error
+    except (httpx.HTTPError, msgspec.MsgspecError):
+        return EngineFailed(f"The engine answered with status {response.status_code}")
+    if error.type == "exceed_context_size_error":
+        return Invalid(
+            f"This model's context holds {error.n_ctx} tokens, and the request has {error.n_prompt_tokens}",
+            hint="shorten the messages",
+        )
+    if response.status_code in {429, 503}:
+        return EngineBusy(error.message)
+    refused = 400 <= response.status_code < 500 and response.status_code != 401
+    if refused or error.message.startswith(
+        "Failed to parse"
+    ):  # llama.cpp blames itself (500) for odd messages
+        return Invalid(error.message)
+    return EngineFailed(f"The engine answered with status {response.status_code}: {error.message}")
+
+
+def _named(request: OpenAiRequest) -> bytes:
+    return b'"model":' + msgspec.json.encode(request.model)

@@ -1,0 +1,100 @@
+"""Answering OpenAI requests with a model file: a lease around each answer, to its very end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from pathlib import Path
+from typing import TypeVar
+
+import httpx
+
+from seedstock.core.errors import EngineFailed
+from seedstock.run.client import fetch_status, lease
+from seedstock.run.engines.base import ModelFile
+from seedstock.run.openai import complete, open_client, stream
+from seedstock.run.openai_request import OpenAiRequest
+from seedstock.run.wire import Status
+
+_REAP_S = 0.2  # a dead child's port closes some milliseconds before its parent hears of the death
+_Answer = TypeVar("_Answer")
+
+
+class EventStream:
+    """Server-sent events of one answer. Iterate to the end, or `aclose` to stop the model early."""
+
+    def __init__(self, first: bytes, rest: AsyncGenerator[bytes]) -> None:
+        self._first: bytes | None = first
+        self._rest = rest
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._first is not None:
+            first, self._first = self._first, None
+            return first
+        return await anext(self._rest)
+
+    async def aclose(self) -> None:
+        """Hang up on the engine and give the lease back; harmless when repeated."""
+        await self._rest.aclose()
+
+
+class ModelRunner:
+    """Per web worker: the way to the supervisor and a pool of connections to engines."""
+
+    def __init__(
+        self, socket_path: Path, *, lease_timeout_s: float = 300.0, answer_timeout_s: float = 600.0
+    ) -> None:
+        self._socket_path = socket_path
+        self._lease_timeout_s = lease_timeout_s
+        self._answer_timeout_s = answer_timeout_s
+        self._client = open_client()
+
+    async def complete(self, model: ModelFile, request: OpenAiRequest) -> bytes:
+        """The whole answer as JSON bytes; raises as `client.lease` and `openai.complete` do."""
+        return await _again_if_unreached(lambda: self._complete(model, request))
+
+    async def open_stream(self, model: ModelFile, request: OpenAiRequest) -> EventStream:
+        """The answer as events. Waits for the first one, so that errors are raised here, before a status is sent."""
+        return await _again_if_unreached(lambda: self._open_stream(model, request))
+
+    async def status(self) -> Status:
+        """What the supervisor holds now."""
+        return await fetch_status(self._socket_path)
+
+    async def aclose(self) -> None:
+        """Close the pooled connections."""
+        await self._client.aclose()
+
+    async def _complete(self, model: ModelFile, request: OpenAiRequest) -> bytes:
+        async with lease(self._socket_path, model, timeout_s=self._lease_timeout_s) as endpoint:
+            return await complete(self._client, endpoint, request, timeout_s=self._answer_timeout_s)
+
+    async def _open_stream(self, model: ModelFile, request: OpenAiRequest) -> EventStream:
+        events = self._events(model, request)
+        try:
+            return EventStream(await anext(events), events)
+        except BaseException:
+            await events.aclose()
+            raise
+
+    async def _events(self, model: ModelFile, request: OpenAiRequest) -> AsyncGenerator[bytes]:
+        async with lease(self._socket_path, model, timeout_s=self._lease_timeout_s) as endpoint:
+            events = stream(self._client, endpoint, request, timeout_s=self._answer_timeout_s)
+            async with aclosing(events):
+                async for event in events:
+                    yield event
+
+
+async def _again_if_unreached(attempt: Callable[[], Awaitable[_Answer]]) -> _Answer:
+    """Try twice if nobody listens at the endpoint: its engine died, and the supervisor has not seen it yet."""
+    try:
+        return await attempt()
+    except EngineFailed as error:
+        if not isinstance(error.__cause__, httpx.ConnectError):
+            raise
+    await asyncio.sleep(_REAP_S)
+    return await attempt()

@@ -1,0 +1,1 @@
+"""Small real implementations of our ports, for tests."""
