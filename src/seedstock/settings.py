@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from seedstock.core.errors import Invalid
 from seedstock.db.engine import default_url, normalise_url
 
 DEFAULT_PORT = 8300
+_SOCKET_PATH_BYTES = 80  # the system allows 107, and a fresh socket has a longer name at first
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -38,7 +41,11 @@ class Settings(msgspec.Struct, frozen=True):
     @property
     def run_socket(self) -> Path:
         """Where the engine supervisor of this data folder listens."""
-        return self.data_dir / "run" / "engines.sock"
+        path = self.data_dir / "run" / "engines.sock"
+        if len(str(path)) <= _SOCKET_PATH_BYTES:
+            return path
+        digest = hashlib.sha256(str(self.data_dir).encode()).hexdigest()[:16]
+        return Path(tempfile.gettempdir()) / f"seedstock-{os.getuid()}-{digest}" / "engines.sock"
 
 
 def load(environ: Mapping[str, str] | None = None, **options: object) -> Settings:

@@ -15,11 +15,13 @@ from seedstock.db.engine import Database
 from seedstock.db.migrate import upgrade
 from seedstock.hub.downloads import DownloadCounter
 from seedstock.hub.listing import Listing
+from seedstock.hub.models import Models
 from seedstock.hub.reading import Reading
 from seedstock.hub.refs import Refs
 from seedstock.hub.repos import Repos
 from seedstock.hub.trees import TreeCache
 from seedstock.hub.writing import Writing
+from seedstock.run.service import ModelRunner
 from seedstock.settings import Settings
 from seedstock.store.local import LocalObjects
 from seedstock.store.port import ObjectStore
@@ -43,6 +45,8 @@ class Hub:
     writing: Writing
     listing: Listing
     downloads: DownloadCounter
+    models: Models
+    runner: ModelRunner
 
     def close(self) -> None:
         """Write what is still counted in memory and close the database."""
@@ -75,8 +79,16 @@ def open_hub(settings: Settings, clock: Clock = now_ms) -> Hub:
     signer = Signer(key)
     cache = TreeCache()
     objects = StoredObjects(database, open_store(settings.store_url), clock)
-    content = Content(database, objects, Staging(settings.data_dir / "incoming"), clock)
+    content = Content(
+        database,
+        objects,
+        Staging(settings.data_dir / "incoming"),
+        settings.data_dir / "cache" / "models",
+        clock,
+    )
     repos = Repos(database, cache, clock)
+    reading = Reading(database, repos, content, cache)
+    listing = Listing(database)
     return Hub(
         settings=settings,
         database=database,
@@ -87,8 +99,10 @@ def open_hub(settings: Settings, clock: Clock = now_ms) -> Hub:
         multipart=Multipart(database, content, clock),
         repos=repos,
         refs=Refs(database, repos, cache, clock),
-        reading=Reading(database, repos, content, cache),
+        reading=reading,
         writing=Writing(database, repos, cache, clock),
-        listing=Listing(database),
+        listing=listing,
         downloads=DownloadCounter(database, clock),
+        models=Models(reading, listing, content),
+        runner=ModelRunner(settings.run_socket),
     )

@@ -30,6 +30,7 @@ def serve(**options: Any) -> None:
     seedstock serve --data /srv/models --host 0.0.0.0
     seedstock serve --database-url postgresql://hub@db/hub --store-url s3://models --workers 4
     """  # noqa: D301 - \b is click's
+    from seedstock.cli.companions import start_engines, stop
     from seedstock.http.server import free_port
     from seedstock.http.server import serve as run
     from seedstock.wiring import open_database
@@ -38,4 +39,9 @@ def serve(**options: Any) -> None:
     if settings.port == 0:
         settings = msgspec.structs.replace(settings, port=free_port(settings.host))
     open_database(settings).close()
-    run(settings, lambda url: click.echo(f"ready on {url}"))
+    companions = [start_engines(settings)]
+    try:
+        run(settings, lambda url: click.echo(f"ready on {url}"))
+    finally:
+        for process in companions:
+            stop(process)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from seedstock.content.objects import StoredObjects
 from seedstock.core.clock import Clock
-from seedstock.core.errors import BadUpload, MissingBlob
+from seedstock.core.errors import BadUpload, CorruptBlock, MissingBlob
 from seedstock.db import files as rows
 from seedstock.db.engine import Database
 from seedstock.db.files import FileRow
@@ -20,10 +20,13 @@ from seedstock.store.staging import StagedFile, Staging
 class Content:
     """Large files of the hub."""
 
-    def __init__(self, database: Database, objects: StoredObjects, staging: Staging, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, objects: StoredObjects, staging: Staging, cache_dir: Path, clock: Clock
+    ) -> None:
         self.objects = objects
         self.staging = staging
         self._database = database
+        self._cache_dir = cache_dir
         self._clock = clock
 
     def find_in_repo(self, repo_id: int, digests: Sequence[str]) -> dict[str, FileRow]:
@@ -66,6 +69,28 @@ class Content:
         if file.object_key is None:
             return None
         return self.objects.trusted_path(self.objects.get(file.object_key))
+
+    def materialise(self, digest: str) -> Path:
+        """The file as one local, trusted file: the stored one, or a checked copy in the cache folder.
+
+        Engines map files into memory, so that a file held in another representation needs a copy.
+        """
+        file = self.get(digest)
+        stored = self.local_file(file)
+        if stored is not None:
+            return stored
+        target = self._cache_dir / digest
+        if target.exists() and target.stat().st_size == file.size_bytes:
+            return target
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with self.staging.open() as staged:
+            for piece in self.open_range(file, 0, file.size_bytes):
+                staged.write(piece)
+            staged.finish()
+            if staged.sha256 != digest:
+                raise CorruptBlock(f"File {digest} is damaged in the store", hint="restore it from a backup")
+            staged.path.replace(target)
+        return target
 
     def open_range(self, file: FileRow, start: int, stop: int) -> Iterator[bytes]:
         """Yield plain bytes [start, stop) in pieces of at most about a MiB, verified.

@@ -111,6 +111,7 @@ class Call:
 
 
 Handler = Callable[[Call], Any]
+ErrorRenderer = Callable[[Call, HubError], Response]
 
 
 def _text(value: Any) -> str:
@@ -133,7 +134,8 @@ class Declared(NamedTuple):
 class Routes:
     """A list of routes being declared."""
 
-    def __init__(self) -> None:
+    def __init__(self, render_error: ErrorRenderer | None = None) -> None:
+        self._render_error = render_error
         self.routes: list[Route] = []
         self.declared: list[Declared] = []
 
@@ -144,7 +146,7 @@ class Routes:
 
         def declare(handler: Handler) -> Handler:
             reads_body = method not in {"GET", "HEAD"} and not stream
-            endpoint = _endpoint(handler, limit_bytes if reads_body else None)
+            endpoint = _endpoint(handler, limit_bytes if reads_body else None, self._render_error)
             methods = ["GET", "HEAD"] if method == "GET" else [method]
             self.declared.append(Declared(method, paths, handler))
             for path in paths:
@@ -154,7 +156,9 @@ class Routes:
         return declare
 
 
-def _endpoint(handler: Handler, limit_bytes: int | None) -> Callable[[Request], Awaitable[Response]]:
+def _endpoint(
+    handler: Handler, limit_bytes: int | None, render_error: ErrorRenderer | None
+) -> Callable[[Request], Awaitable[Response]]:
     is_async = inspect.iscoroutinefunction(handler)
 
     async def endpoint(request: Request) -> Response:
@@ -170,7 +174,7 @@ def _endpoint(handler: Handler, limit_bytes: int | None) -> Callable[[Request], 
         except RepoMoved as moved:
             return RedirectResponse(_moved_location(request, moved), 307)
         except HubError as error:
-            return _answer_error(call, error)
+            return _answer_error(call, error, render_error)
         except ClientDisconnect:
             return Response(status_code=499)
         return result if isinstance(result, Response) else json_response(result)
@@ -186,13 +190,13 @@ def _moved_location(request: Request, moved: RepoMoved) -> str:
     return quote(path) + (f"?{query}" if query else "")
 
 
-def _answer_error(call: Call, error: HubError) -> Response:
-    response = to_response(error, anonymous=call.viewer.anonymous)
+def _answer_error(call: Call, error: HubError, render_error: ErrorRenderer | None) -> Response:
+    if render_error is not None:
+        response = render_error(call, error)
+    else:
+        response = to_response(error, anonymous=call.viewer.anonymous)
     if response.status_code >= 500:
         log.error("%s %s: %s", call.request.method, call.request.url.path, error.message)
-    render = getattr(call.request.app.state, "render_error", None)
-    if render is not None and "text/html" in call.request.headers.get("accept", ""):
-        return render(call, error, response)  # type: ignore[no-any-return]
     return response
 
 
