@@ -18,7 +18,7 @@ LAYERS = [
     {"accounts", "metadata", "content", "jobs", "run"},
     {"hub"},
     {"settings", "wiring"},
-    {"http", "web"},
+    {"http", "web", "tour"},
     {"cli"},
 ]
 SIDEWAYS = {
