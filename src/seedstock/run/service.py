@@ -22,7 +22,11 @@ _Answer = TypeVar("_Answer")
 
 
 class EventStream:
-    """Server-sent events of one answer. Iterate to the end, or `aclose` to stop the model early."""
+    """Server-sent events of one answer. Whoever iterates must `aclose` in a `finally`.
+
+    Starlette's StreamingResponse does not: when the client hangs up, the lease would live on until the
+    garbage collector finds the traceback that holds the iterator.
+    """
 
     def __init__(self, first: bytes, rest: AsyncGenerator[bytes]) -> None:
         self._first: bytes | None = first

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -49,13 +50,15 @@ async def client(supervisor: Supervisor, tmp_path: Path) -> AsyncIterator[openai
         "TEST_MODEL": msgspec.json.encode(model).decode(),
         "TEST_SOCKET": str(supervisor.socket),
     }
-    web = await asyncio.create_subprocess_exec(*command, env=environment, stdout=asyncio.subprocess.DEVNULL)
+    web = await asyncio.create_subprocess_exec(
+        *command, env=environment, stdout=asyncio.subprocess.DEVNULL, start_new_session=True
+    )
     await until(lambda: answers(port))
     async with openai.AsyncOpenAI(
         base_url=f"http://127.0.0.1:{port}/v1", api_key="none", max_retries=0
     ) as client:
         yield client
-    web.terminate()
+    os.killpg(web.pid, signal.SIGKILL)  # the server and its worker
     await web.wait()
 
 
