@@ -148,3 +148,13 @@ def find_multipart(connection: sa.Connection, id: str) -> MultipartRow | None:
 def delete_multipart(connection: sa.Connection, id: str) -> None:
     """Forget an upload in parts."""
     connection.execute(sa.delete(multipart_uploads).where(multipart_uploads.c.id == id))
+
+
+def stored_bytes(connection: sa.Connection, repo_id: int) -> int:
+    """Plain size of all large files that a repo may name."""
+    total = connection.execute(
+        sa.select(sa.func.coalesce(sa.func.sum(files.c.size_bytes), 0))
+        .join(repo_files, repo_files.c.digest == files.c.digest)
+        .where(repo_files.c.repo_id == repo_id)
+    ).scalar_one()
+    return int(total)
