@@ -50,6 +50,13 @@ def _three_digits(value: float) -> str:
     return f"{value:.1f}" if value >= 9.995 else f"{value:.2f}"
 
 
+def percent(value: float) -> str:
+    """A share of a whole; a sliver is not rounded to nothing, nor a remainder to everything."""
+    if 0 < value < 0.1:
+        return "<0.1%"
+    return ">99.9%" if 99.95 <= value < 100 else f"{value:.3g}%"
+
+
 def thousands(number: int) -> str:
     """A whole number with thin separators that a screen reader still reads as one number."""
     return f"{number:,}"
@@ -102,4 +109,4 @@ def path_quote(text: str) -> str:
 
 def tone(name: str) -> int:
     """A colour number for an account's initial, the same on every page."""
-    return zlib.crc32(name.lower().encode()) % AVATAR_TONES
+    return zlib.crc32(name.lower().encode()) // 7 % AVATAR_TONES
