@@ -48,8 +48,14 @@ async def put_file(request: Request) -> Response:
 
 def image(_: Request) -> Response:
     rows = b"".join(b"\0" + bytes((y, 110, 80)) * 320 for y in range(200))
-    chunks = ((b"IHDR", struct.pack(">IIBBBBB", 320, 200, 8, 2, 0, 0, 0)), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
-    body = b"".join(struct.pack(">I", len(d)) + t + d + struct.pack(">I", zlib.crc32(t + d)) for t, d in chunks)
+    chunks = (
+        (b"IHDR", struct.pack(">IIBBBBB", 320, 200, 8, 2, 0, 0, 0)),
+        (b"IDAT", zlib.compress(rows)),
+        (b"IEND", b""),
+    )
+    body = b"".join(
+        struct.pack(">I", len(d)) + t + d + struct.pack(">I", zlib.crc32(t + d)) for t, d in chunks
+    )
     return Response(b"\x89PNG\r\n\x1a\n" + body, media_type="image/png")
 
 

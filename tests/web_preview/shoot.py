@@ -15,7 +15,16 @@ from tests.web_preview.sample_pages import SAMPLES
 from tests.web_preview.serve import PORT
 
 CHROMIUM = "/usr/bin/chromium"
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 LOOKS = {"light": ("light", 1280, 860), "dark": ("dark", 1280, 860), "phone": ("light", 390, 844)}
 
 
@@ -26,7 +35,10 @@ def shoot(browser: Browser, look: str, names: list[str], out: Path) -> list[str]
     page = context.new_page()
     for name in names:
         messages: list[str] = []
-        page.on("console", lambda message, into=messages: into.append(message.text) if message.type == "error" else None)
+        page.on(
+            "console",
+            lambda message, into=messages: into.append(message.text) if message.type == "error" else None,
+        )
         page.on("pageerror", lambda error, into=messages: into.append(str(error)))
         page.goto(f"http://127.0.0.1:{PORT}{SAMPLES[name][0]}")
         page.wait_for_load_state("networkidle")

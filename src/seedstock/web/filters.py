@@ -10,7 +10,14 @@ from markupsafe import Markup
 
 _SIZE_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 _COUNT_UNITS = ("", "k", "M", "B", "T")
-_AGES = ((60, "minute"), (3600, "hour"), (86400, "day"), (7 * 86400, "week"), (30 * 86400, "month"), (365 * 86400, "year"))
+_AGES = (
+    (60, "minute"),
+    (3600, "hour"),
+    (86400, "day"),
+    (7 * 86400, "week"),
+    (30 * 86400, "month"),
+    (365 * 86400, "year"),
+)
 AVATAR_TONES = 6
 
 

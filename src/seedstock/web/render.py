@@ -45,7 +45,18 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("size", "count", "parameters", "percent", "thousands", "day", "duration", "path_segment", "path_quote", "tone"):
+    for name in (
+        "size",
+        "count",
+        "parameters",
+        "percent",
+        "thousands",
+        "day",
+        "duration",
+        "path_segment",
+        "path_quote",
+        "tone",
+    ):
         env.filters[name] = getattr(filters, name)
     env.filters["ago"] = _ago
     env.filters["by_day"] = _by_day

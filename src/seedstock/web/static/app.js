@@ -93,3 +93,4 @@ document.addEventListener("htmx:configRequest", (event) => {
 document.addEventListener("htmx:afterSwap", (event) => enhance(event.target.parentElement ?? document));
 
 enhance(document);
+document.querySelector(".tab[aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
