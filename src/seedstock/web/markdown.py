@@ -39,58 +39,14 @@ _ATTRIBUTES = {
     **{tag: {"align", "id"} for tag in ("div", "p", "h1", "h2", "h3", "h4", "h5", "h6")},
     "table": _ALIGN,
 }
-_TAGS = set(_ATTRIBUTES) | set(
-    [
-        "abbr",
-        "b",
-        "blockquote",
-        "br",
-        "caption",
-        "cite",
-        "dd",
-        "del",
-        "dl",
-        "dt",
-        "em",
-        "hr",
-        "i",
-        "ins",
-        "kbd",
-        "li",
-        "mark",
-        "picture",
-        "pre",
-        "q",
-        "s",
-        "samp",
-        "small",
-        "strong",
-        "sub",
-        "summary",
-        "sup",
-        "tbody",
-        "tfoot",
-        "thead",
-        "tr",
-        "tt",
-        "u",
-        "ul",
-        "var",
-    ]
+_PLAIN_TAGS = (
+    "abbr b blockquote br caption cite dd del dl dt em hr i ins kbd li mark picture pre q s samp small strong"
+    " sub summary sup tbody tfoot thead tr tt u ul var"
 )
-_CLEAN_CONTENT = {
-    "script",
-    "style",
-    "title",
-    "textarea",
-    "iframe",
-    "noembed",
-    "noframes",
-    "xmp",
-    "svg",
-    "math",
-    "template",
-}
+_TAGS = set(_ATTRIBUTES) | set(_PLAIN_TAGS.split())
+# Dropped with what is inside them: their content means nothing as text, or an older parser reads it differently.
+_UNREADABLE_TAGS = "script style title textarea iframe noembed noframes xmp svg math template"
+_CLEAN_CONTENT = set(_UNREADABLE_TAGS.split())
 _CLASS = re.compile(r"language-[A-Za-z0-9_+#.-]{1,30}\Z|task-(open|done)\Z")
 _HEADINGS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
 _VOID = frozenset({"br", "hr", "img"})
