@@ -405,7 +405,7 @@ SAMPLES: dict[str, tuple[str, Page, ViewerView]] = {
         accounts.ErrorPage(
             500,
             "Something broke on this side",
-            "The hub could not answer. Nothing was changed.",
+            "The hub could not answer this request.",
             "If it happens again, give the request id to an administrator.",
             NOT_FOUND.request_id,
         ),

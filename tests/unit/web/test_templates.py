@@ -152,7 +152,7 @@ TOKENS = {
         r"--([\w-]+): light-dark\((#\w{6}), (#\w{6})\)", (STATIC_DIR / "tokens.css").read_text()
     )
 }
-GROUNDS = ("bg", "surface", "sunken", "hover")
+GROUNDS = ("bg", "surface", "sunken", "raised", "hover")
 PAIRS = [
     (text, ground) for text in ("text", "text-soft", "text-muted", "accent", "graft") for ground in GROUNDS
 ] + [
