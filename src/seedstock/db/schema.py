@@ -129,7 +129,7 @@ class _Repos(TypedColumns):
     library_name: Named[str | None] = Column(String(96))
     license: Named[str | None] = Column(String(96))
     parameters: Named[int | None] = Column(BigInteger)
-    runnable: Named[bool] = Column(server_default=sa.false())
+    runnable: Named[bool] = Column(default=False)
     """Whether the head holds a file that the embedded engine loads."""
     used_storage_bytes: Named[int] = Column(BigInteger, server_default="0")
 

@@ -114,7 +114,7 @@ def upgrade() -> None:
         sa.Column("library_name", sa.String(length=96), nullable=True),
         sa.Column("license", sa.String(length=96), nullable=True),
         sa.Column("parameters", sa.BigInteger(), nullable=True),
-        sa.Column("runnable", sa.Boolean(), server_default=sa.text("0"), nullable=False),
+        sa.Column("runnable", sa.Boolean(), nullable=False),
         sa.Column("used_storage_bytes", sa.BigInteger(), server_default="0", nullable=False),
         sa.ForeignKeyConstraint(["namespace_id"], ["accounts.id"], name=op.f("fk_repos_namespace_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_repos")),
