@@ -21,7 +21,9 @@ from tests import postgres
 _PROGRAMS: dict[str, Callable[[], object]] = {
     "postgresql": postgres.find_binaries,
     "chromium": lambda: shutil.which("chromium"),
-    "nginx": lambda: shutil.which("nginx") or (Path("/usr/sbin/nginx") if Path("/usr/sbin/nginx").exists() else None),
+    "nginx": lambda: (
+        shutil.which("nginx") or (Path("/usr/sbin/nginx") if Path("/usr/sbin/nginx").exists() else None)
+    ),
     "git": lambda: shutil.which("git"),
     "git-lfs": lambda: shutil.which("git-lfs"),
 }

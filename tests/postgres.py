@@ -47,8 +47,12 @@ def running(binaries: Path, folder: Path) -> Iterator[str]:
     def call(program: str, *arguments: str) -> None:
         subprocess.run(
             [str(binaries / program), *arguments],
-            check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=folder,
-            extra_groups=[] if who else None, **who,
+            check=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            cwd=folder,
+            extra_groups=[] if who else None,
+            **who,
         )
 
     call("initdb", "-D", str(data), "-U", "seedstock", "-A", "trust", "-E", "UTF8", "--no-sync", "--locale=C")

@@ -63,7 +63,9 @@ def test_a_killed_migration_leaves_the_database_as_it_was(tmp_path: Path, tables
     url = default_url(tmp_path)
     source = str(Path(__file__).parents[2] / "src")
     done = subprocess.run(
-        [sys.executable, "-c", _KILLED, url, str(tables)], env={**os.environ, "PYTHONPATH": source}, check=False
+        [sys.executable, "-c", _KILLED, url, str(tables)],
+        env={**os.environ, "PYTHONPATH": source},
+        check=False,
     )
     assert done.returncode == -signal.SIGKILL
     database = Database(url)
