@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,8 +24,8 @@ SIZE = 3 * BLOCK_BYTES + 12345
 
 
 @pytest.fixture(params=["local", "memory"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ObjectStore]:
-    yield LocalObjects(tmp_path / "store") if request.param == "local" else RemoteObjects("memory:///")
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
+    return LocalObjects(tmp_path / "store") if request.param == "local" else RemoteObjects("memory:///")
 
 
 @pytest.fixture
