@@ -17,7 +17,7 @@ LAYERS = [
     {"store", "db", "xet"},
     {"accounts", "metadata", "content", "jobs", "run"},
     {"hub"},
-    {"settings", "wiring"},
+    {"settings", "wiring", "housekeeping"},
     {"http", "web", "tour"},
     {"cli"},
 ]
@@ -28,6 +28,7 @@ SIDEWAYS = {
     "db": {"xet"},
     "http": {"web"},
     "wiring": {"settings"},
+    "housekeeping": {"wiring"},
 }
 NEVER_FROM_THE_EDGE = {"db", "store"}
 # Row types are plain frozen structs that services return; the edge may name them, and nothing else of `db`.

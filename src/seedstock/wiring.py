@@ -14,6 +14,7 @@ from seedstock.core.clock import Clock, now_ms
 from seedstock.db.engine import Database
 from seedstock.db.migrate import upgrade
 from seedstock.hub.downloads import DownloadCounter
+from seedstock.hub.indexing import Indexer
 from seedstock.hub.listing import Listing
 from seedstock.hub.models import Models
 from seedstock.hub.reading import Reading
@@ -21,6 +22,7 @@ from seedstock.hub.refs import Refs
 from seedstock.hub.repos import Repos
 from seedstock.hub.trees import TreeCache
 from seedstock.hub.writing import Writing
+from seedstock.jobs.queue import Queue
 from seedstock.run.service import ModelRunner
 from seedstock.settings import Settings
 from seedstock.store.local import LocalObjects
@@ -46,6 +48,8 @@ class Hub:
     listing: Listing
     downloads: DownloadCounter
     models: Models
+    indexer: Indexer
+    queue: Queue
     runner: ModelRunner
 
     def close(self) -> None:
@@ -86,7 +90,8 @@ def open_hub(settings: Settings, clock: Clock = now_ms) -> Hub:
         settings.data_dir / "cache" / "models",
         clock,
     )
-    repos = Repos(database, cache, clock)
+    queue = Queue(database, clock)
+    repos = Repos(database, queue, cache, clock)
     reading = Reading(database, repos, content, cache)
     listing = Listing(database)
     return Hub(
@@ -100,9 +105,11 @@ def open_hub(settings: Settings, clock: Clock = now_ms) -> Hub:
         repos=repos,
         refs=Refs(database, repos, cache, clock),
         reading=reading,
-        writing=Writing(database, repos, cache, clock),
+        writing=Writing(database, repos, queue, cache, clock),
         listing=listing,
         downloads=DownloadCounter(database, clock),
+        indexer=Indexer(database, content, cache, clock),
+        queue=queue,
         models=Models(reading, listing, content),
         runner=ModelRunner(settings.run_socket),
     )

@@ -7,12 +7,14 @@ from collections.abc import Callable
 from typing import Any
 
 import click
+import msgspec
 
 from seedstock import settings as config
 from seedstock.accounts.service import Accounts
-from seedstock.core.clock import now_ms
+from seedstock.core.clock import iso, now_ms
 from seedstock.core.errors import Invalid
 from seedstock.core.viewer import OrgRole, TokenRole
+from seedstock.jobs.queue import Queue
 from seedstock.wiring import open_database
 
 
@@ -104,3 +106,30 @@ def token(user: str, role: str, name: str, **where: Any) -> None:
     export HF_TOKEN=$(seedstock admin token ada --role write --name laptop)
     """  # noqa: D301 - \b is click's
     click.echo(_accounts(**where).create_token(user, role=TokenRole(role), name=name))
+
+
+@admin.command()
+@click.option("--wait", is_flag=True, help="Return when no job is queued or running.")
+@click.option("--json", "as_json", is_flag=True, help="Print jobs as JSON.")
+@_where
+def jobs(wait: bool, as_json: bool, **where: Any) -> None:
+    """Show the background jobs.
+
+    \b
+    seedstock admin jobs
+    seedstock admin jobs --wait && echo "all quiet"
+    seedstock admin jobs --json | jq '.jobs[] | select(.state == "dead")'
+    """  # noqa: D301 - \b is click's
+    queue = Queue(open_database(config.load(**where)), now_ms)
+    if wait:
+        queue.wait(lambda left: click.echo(f"{left} jobs left", err=True))
+    found = queue.page(limit=100)
+    if as_json:
+        answer = {"counts": queue.counts(), "jobs": found}
+        click.echo(msgspec.json.format(msgspec.json.encode(answer)).decode())
+        return
+    for job in found:
+        error = f"  {job.error.splitlines()[0]}" if job.error else ""
+        click.echo(
+            f"{job.id:>6}  {job.state:<9} {job.kind:<16} {iso(job.created_at)}  {job.attempts}x{error}"
+        )

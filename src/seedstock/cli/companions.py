@@ -39,6 +39,21 @@ def start_engines(settings: Settings) -> subprocess.Popen[bytes] | None:
     return subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
 
 
+def start_worker(settings: Settings) -> subprocess.Popen[bytes]:
+    """Start a job worker."""
+    command = [
+        sys.executable,
+        "-m",
+        "seedstock",
+        "worker",
+        "--exit-with-stdin",
+        "--data",
+        str(settings.data_dir),
+    ]
+    command += ["--database-url", settings.database_url, "--store-url", settings.store_url]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+
+
 def stop(process: subprocess.Popen[bytes] | None) -> None:
     """Ask a companion to finish, and insist after a while."""
     if process is None:

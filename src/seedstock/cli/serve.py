@@ -30,7 +30,7 @@ def serve(**options: Any) -> None:
     seedstock serve --data /srv/models --host 0.0.0.0
     seedstock serve --database-url postgresql://hub@db/hub --store-url s3://models --workers 4
     """  # noqa: D301 - \b is click's
-    from seedstock.cli.companions import start_engines, stop
+    from seedstock.cli.companions import start_engines, start_worker, stop
     from seedstock.http.server import free_port
     from seedstock.http.server import serve as run
     from seedstock.wiring import open_database
@@ -39,7 +39,7 @@ def serve(**options: Any) -> None:
     if settings.port == 0:
         settings = msgspec.structs.replace(settings, port=free_port(settings.host))
     open_database(settings).close()
-    companions = [start_engines(settings)]
+    companions = [start_engines(settings), start_worker(settings)]
     try:
         run(settings, lambda url: click.echo(f"ready on {url}"))
     finally:

@@ -71,6 +71,11 @@ class StoredObjects:
         """Stored bytes [start, stop) in one piece, verified like `iter_range`."""
         return b"".join(self.iter_range(row, start, stop))
 
+    def page(self, after_key: str, limit: int) -> list[ObjectRow]:
+        """Some objects in key order, for the audit."""
+        with self._database.read() as connection:
+            return rows.objects_by_key(connection, limit, after_key)
+
     def verify(self, row: ObjectRow) -> None:
         """Read the whole object and record whether it is right. Raises CorruptBlock or MissingBlob."""
         signature = self._store.signature(row.key)

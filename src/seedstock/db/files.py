@@ -91,7 +91,7 @@ def mark_verified(connection: sa.Connection, key: str, signature: str | None, at
     )
 
 
-def objects_by_age(connection: sa.Connection, limit: int, after_key: str = "") -> list[ObjectRow]:
+def objects_by_key(connection: sa.Connection, limit: int, after_key: str = "") -> list[ObjectRow]:
     """Objects in key order, for the audit."""
     rows = connection.execute(
         sa.select(*_OBJECT_COLUMNS).where(objects.c.key > after_key).order_by(objects.c.key).limit(limit)

@@ -17,8 +17,6 @@ from seedstock.hub.models import pick_gguf
 from seedstock.hub.trees import Entry, TreeCache, Trees
 from seedstock.metadata.summary import RepoMetadata, summarise
 
-KIND = "index_revision"
-
 
 class Indexer:
     """Files the metadata of commits, and of repos by the head of main."""

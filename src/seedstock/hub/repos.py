@@ -18,7 +18,9 @@ from seedstock.db.repos import RepoRow
 from seedstock.hub import revisions
 from seedstock.hub.commits import CommitMessage, CommitWriter, blob_object
 from seedstock.hub.gitattributes import default_attributes
+from seedstock.hub.index_queue import enqueue_index
 from seedstock.hub.trees import TreeCache
+from seedstock.jobs.queue import Queue
 
 
 class RepoMoved(RepoNotFound):
@@ -39,8 +41,9 @@ class RepoSettings(msgspec.Struct, frozen=True):
 class Repos:
     """The register of repositories."""
 
-    def __init__(self, database: Database, cache: TreeCache, clock: Clock) -> None:
+    def __init__(self, database: Database, queue: Queue, cache: TreeCache, clock: Clock) -> None:
         self._database = database
+        self._queue = queue
         self._cache = cache
         self._clock = clock
 
@@ -100,9 +103,10 @@ class Repos:
                 assert repo is not None
                 writer = CommitWriter(connection, repo, self._cache, self._clock)
                 attributes = blob_object(default_attributes(repo_id.type))
-                writer.initial(
+                first = writer.initial(
                     revisions.MAIN, viewer, CommitMessage("initial commit"), {".gitattributes": attributes}
                 )
+                enqueue_index(self._queue, connection, new_id, first.oid)
                 self._audit(connection, viewer, "repo.create", repo)
                 created = repos.find_repo_by_id(connection, new_id)
                 assert created is not None

@@ -20,9 +20,11 @@ from seedstock.db.repos import RepoRow
 from seedstock.hub import revisions
 from seedstock.hub.commits import CommitMessage, CommitWriter, blob_object
 from seedstock.hub.gitattributes import REGULAR_MAX_BYTES, LargeFileRules
+from seedstock.hub.index_queue import enqueue_index
 from seedstock.hub.operations import Operation
 from seedstock.hub.repos import Repos
 from seedstock.hub.trees import TreeCache, Trees
+from seedstock.jobs.queue import Queue
 
 
 class Candidate(msgspec.Struct, frozen=True):
@@ -46,9 +48,12 @@ class UploadPlan(msgspec.Struct, frozen=True):
 class Writing:
     """Preupload and commit."""
 
-    def __init__(self, database: Database, register: Repos, cache: TreeCache, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, register: Repos, queue: Queue, cache: TreeCache, clock: Clock
+    ) -> None:
         self._database = database
         self._register = register
+        self._queue = queue
         self._cache = cache
         self._clock = clock
 
@@ -128,4 +133,6 @@ class Writing:
         """Commit to a branch that `begin` returned. Raises what CommitWriter.commit raises."""
         with self._database.write() as connection:
             writer = CommitWriter(connection, repo, self._cache, self._clock)
-            return writer.commit(ref, viewer, message, operations, parent)
+            row = writer.commit(ref, viewer, message, operations, parent)
+            enqueue_index(self._queue, connection, repo.id, row.oid)
+            return row
