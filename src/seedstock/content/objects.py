@@ -7,7 +7,7 @@ ends the read before it is sent. `verify` ignores all trust; the audit uses it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from seedstock.core.clock import Clock
@@ -51,6 +51,20 @@ class StoredObjects:
         if path is None or row.stat_signature is None:
             return None
         return path if self._store.signature(row.key) == row.stat_signature else None
+
+    def intact_keys(self, keys: Sequence[str]) -> set[str]:
+        """Those of the objects that are there and untouched since they were last verified whole."""
+        with self._database.read() as connection:
+            found = rows.find_objects(connection, keys)
+        return {
+            key
+            for key, row in found.items()
+            if row.stat_signature is not None and self._store.signature(key) == row.stat_signature
+        }
+
+    def read_raw(self, key: str, start: int, stop: int) -> bytes:
+        """Stored bytes [start, stop) unverified, for formats that carry their own hashes."""
+        return self._store.read(key, start, stop)
 
     def iter_range(self, row: ObjectRow, start: int, stop: int) -> Iterator[bytes]:
         """Yield stored bytes [start, stop), at most a MiB at a time, each verified before it is yielded.

@@ -74,6 +74,15 @@ def find_object(connection: sa.Connection, key: str) -> ObjectRow | None:
     return ObjectRow(*row) if row else None
 
 
+def find_objects(connection: sa.Connection, keys: Sequence[str]) -> dict[str, ObjectRow]:
+    """Those of the stored objects that are recorded."""
+    found: dict[str, ObjectRow] = {}
+    for batch in batches(keys):
+        rows = connection.execute(sa.select(*_OBJECT_COLUMNS).where(objects.c.key.in_(batch)))
+        found.update((row[0], ObjectRow(*row)) for row in rows)
+    return found
+
+
 def upsert_object(
     connection: sa.Connection, key: str, size_bytes: int, checks: bytes, signature: str | None, at: int
 ) -> None:
