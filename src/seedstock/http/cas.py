@@ -14,18 +14,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
 from starlette.responses import Response
 
 from seedstock.content.xet_scope import XetToken, require_write
-from seedstock.core.errors import (
-    EntryNotFound,
-    HubError,
-    Integrity,
-    Invalid,
-    NotFound,
-    Unauthenticated,
-)
+from seedstock.core.errors import EntryNotFound, Integrity, Invalid, NotFound, Unauthenticated
 from seedstock.http.file_response import FileSpanResponse, PiecesResponse, parse_range
 from seedstock.http.receive import receive
 from seedstock.http.routing import Call, Routes
@@ -118,22 +110,9 @@ async def put_xorb(call: Call, token: XetToken) -> dict[str, bool]:
     require_write(token)
     upload = await run_in_threadpool(call.hub.xet.receive_xorb, token.scope, call.param("hash"))
     with upload:
-        try:
-            await receive(call.request, upload.feed, _MAX_BODY_BYTES)
-            inserted = await run_in_threadpool(upload.finish)
-        except HubError:
-            await _drain(call.request)
-            raise
+        await receive(call.request, upload.feed, _MAX_BODY_BYTES)
+        inserted = await run_in_threadpool(upload.finish)
     return {"was_inserted": inserted}
-
-
-async def _drain(request: Request) -> None:
-    """Read what the client still sends: it takes a connection that closes early for one to retry."""
-    left = _MAX_BODY_BYTES
-    async for piece in request.stream():
-        left -= len(piece)
-        if left < 0:
-            return
 
 
 @_cas("POST", "/v1/shards", "/shards", limit_bytes=MAX_SHARD_BYTES)
