@@ -136,9 +136,7 @@ class Declared(NamedTuple):
 class Routes:
     """A list of routes being declared; both arguments replace what is usual."""
 
-    def __init__(
-        self, render_error: ErrorRenderer | None = None, identify: Identifier | None = None
-    ) -> None:
+    def __init__(self, render_error: ErrorRenderer | None = None, identify: Identifier | None = None) -> None:
         self._render_error = render_error
         self._identify = identify or _identify
         self.routes: list[Route] = []
