@@ -307,9 +307,15 @@ def test_old_and_unknown_addresses(xet_hub, send):
             chunk = hash_to_text(upload.index.chunk_hash(0))
             assert cas.get(f"/v1/chunks/{prefix}/{chunk}").status_code == 200
             assert cas.get(f"/chunks/{prefix}/{'0' * 64}").status_code == 404
-        assert cas.post("/v2/shards", content=upload.shard()).status_code == 404
-        assert cas.post("/v1/telemetry", content=b"{}").status_code == 200
+        told = [json.loads(line) for line in cas.post("/v2/shards", content=upload.shard()).text.splitlines()]
         size = len(upload.plain)
+        assert told[-2:] == [
+            {"type": "validating", "verified": size, "total": size},
+            {"type": "result", "result": 0},
+        ]
+        refused = json.loads(cas.post("/v2/shards", content=upload.shard("00" * 32)).text.splitlines()[-1])
+        assert (refused["type"], refused["retryable"]) == ("error", False)
+        assert cas.post("/v1/telemetry", content=b"{}").status_code == 200
         beyond = cas.get(f"/v2/reconstructions/{upload.file_text}", headers={"Range": f"bytes={size}-"})
         assert beyond.status_code == 416
         old = str(cas.base_url).replace("/cas/g1", "/cas/g0")

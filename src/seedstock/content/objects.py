@@ -31,8 +31,9 @@ class StoredObjects:
     def adopt(self, key: str, staged: StagedFile) -> None:
         """Make a finished staged file an object. When this returns its bytes are durable and recorded."""
         self._store.put(key, staged.path)
-        signature = self._store.signature(key)
         with self._database.write() as connection:
+            # Read inside: of two clients that store the same object at once, the later one is recorded.
+            signature = self._store.signature(key)
             rows.upsert_object(connection, key, staged.size_bytes, staged.checks, signature, self._clock())
 
     def get(self, key: str) -> ObjectRow:

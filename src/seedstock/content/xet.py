@@ -6,11 +6,12 @@ Every call takes the scope of the caller's token; what lies outside it looks as 
 from __future__ import annotations
 
 import secrets
+from collections.abc import Generator
 
 from seedstock.accounts.secrets import Signer
 from seedstock.content import xet_scope
 from seedstock.content.service import Content
-from seedstock.content.xet_register import ShardRegistry
+from seedstock.content.xet_register import Progress, ShardRegistry
 from seedstock.content.xet_scope import Access, XetToken
 from seedstock.content.xet_terms import decode_terms
 from seedstock.content.xet_upload import XorbStore, XorbUpload
@@ -61,6 +62,15 @@ class Xet:
 
     def register_shard(self, scope: XorbScope, body: bytes) -> bool:
         """Register the files of a shard; returns whether any was unknown. Raises BadUpload, TooLarge."""
+        steps = self.shard_steps(scope, body)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as done:
+                return bool(done.value)
+
+    def shard_steps(self, scope: XorbScope, body: bytes) -> Generator[Progress, None, bool]:
+        """`register_shard` in steps, for callers that report progress."""
         return self._shards.register(scope, body)
 
     def dedup_answer(self, scope: XorbScope, chunk_text: str) -> bytes:

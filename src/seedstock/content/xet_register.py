@@ -7,7 +7,7 @@ use, then the file is rebuilt and its SHA-256 computed. Only then is anything re
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 
 import msgspec
 import sqlalchemy as sa
@@ -31,12 +31,22 @@ _FOLLOWERS = 3
 """One chunk in 1024 can be asked for, so every third xorb of a large file has none: an answer also names
 the xorbs that follow in the file."""
 
+_TELL_BYTES = 256 << 20
+"""How much is rebuilt between two reports of progress: a second or less."""
+
 
 class _Checked(msgspec.Struct, frozen=True):
     """A file of the shard that is what it claims; `fresh` if it has yet to be recorded."""
 
     file: XetFileRow
     fresh: bool
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """How much of the files of a shard was rebuilt so far."""
+
+    verified_bytes: int
+    total_bytes: int
 
 
 class ShardRegistry:
@@ -48,9 +58,10 @@ class ShardRegistry:
         self._reader = reader
         self._clock = clock
 
-    def register(self, scope: XorbScope, body: bytes) -> bool:
+    def register(self, scope: XorbScope, body: bytes) -> Generator[Progress, None, bool]:
         """Register every file of a shard; returns whether any was unknown. Idempotent.
 
+        Yields progress often enough to keep a connection alive, and is to be run to its end.
         Raises BadUpload or TooLarge if anything about it is wrong, and then registers nothing;
         CorruptBlock or MissingBlob if a stored xorb it needs is damaged.
         """
@@ -58,7 +69,16 @@ class ShardRegistry:
         named = [term.xorb_hash for file in shard.files for term in file.terms]
         lookup = self._visible_lookup(scope, [*named, *(xorb.hash for xorb in shard.xorbs)])
         known = self._sound_files([hash_to_text(file.hash) for file in shard.files])
-        checked = [self._check(validate_file(file, lookup), known) for file in shard.files]
+        validated = [validate_file(file, lookup) for file in shard.files]
+        total = sum(file.size_bytes for file in validated)
+        verified = 0
+        checked: list[_Checked] = []
+        for file in validated:
+            yield Progress(verified, total)
+            for done_bytes in self._rebuilding(file, known, checked):
+                yield Progress(verified + done_bytes, total)
+            verified += file.size_bytes
+        yield Progress(total, total)
         self._record(scope, checked, set(named), set(_dedup_chunks(shard, lookup)))
         return any(item.fresh for item in checked)
 
@@ -86,33 +106,41 @@ class ShardRegistry:
             if all(keys.get(xorb) in sound for xorb in xorbs)
         }
 
-    def _check(self, file: ValidatedFile, known: dict[str, XetFileRow]) -> _Checked:
-        """Compute the SHA-256, or take the one computed before. Raises BadUpload unless it is the claimed."""
+    def _rebuilding(
+        self, file: ValidatedFile, known: dict[str, XetFileRow], checked: list[_Checked]
+    ) -> Iterator[int]:
+        """Compute the SHA-256, or take the one computed before; yields bytes done, adds to `checked`.
+
+        Raises BadUpload unless it is the claimed one.
+        """
         text = hash_to_text(file.hash)
         recorded = known.get(text)
-        digest = recorded.digest if recorded else self._digest_of(file)
+        digest = recorded.digest if recorded else (yield from self._digest_of(file))
         if file.claimed_sha256 not in {None, digest}:
             raise BadUpload(f"File {text}: its bytes have sha256 {digest}, not {file.claimed_sha256}")
-        if recorded:
-            return _Checked(recorded, fresh=False)
-        row = XetFileRow(text, file.size_bytes, encode_terms(file.terms), digest)
-        return _Checked(row, fresh=True)
+        row = recorded or XetFileRow(text, file.size_bytes, encode_terms(file.terms), digest)
+        checked.append(_Checked(row, fresh=recorded is None))
 
-    def _digest_of(self, file: ValidatedFile) -> str:
-        """SHA-256 of the rebuilt file.
+    def _digest_of(self, file: ValidatedFile) -> Generator[int, None, str]:
+        """SHA-256 of the rebuilt file; yields bytes done.
 
         While it is the claimed one it vouches for every byte, and chunk hashes would only double the cost.
         """
-        digest = self._rebuild(file.terms, file.size_bytes, decode_unchecked)
+        digest = yield from self._rebuild(file, decode_unchecked)
         if digest == file.claimed_sha256:
             return digest
-        return self._rebuild(file.terms, file.size_bytes, decode_records)
+        return (yield from self._rebuild(file, decode_records))
 
-    def _rebuild(self, terms: Sequence[Term], size_bytes: int, decode: Decoder) -> str:
+    def _rebuild(self, file: ValidatedFile, decode: Decoder) -> Generator[int, None, str]:
         whole = hashlib.sha256()
-        if size_bytes:
-            for plain in self._reader.iter_chunks(terms, 0, size_bytes, decode):
+        done = told = 0
+        if file.size_bytes:
+            for plain in self._reader.iter_chunks(file.terms, 0, file.size_bytes, decode):
                 whole.update(plain)
+                done += len(plain)
+                if done - told >= _TELL_BYTES:
+                    told = done
+                    yield done
         return whole.hexdigest()
 
     def _record(

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
 from seedstock.db.git import batches
 from seedstock.db.schema import files, multipart_uploads, objects, repo_files
@@ -88,9 +89,10 @@ def upsert_object(
 ) -> None:
     """Record a stored object, or that it was written anew."""
     values = {"size_bytes": size_bytes, "checks": checks, "stat_signature": signature, "verified_at": at}
-    changed = connection.execute(sa.update(objects).where(objects.c.key == key).values(**values))
-    if changed.rowcount == 0:
-        connection.execute(sa.insert(objects).values(key=key, created_at=at, **values))
+    # Two clients may send the same object at once, so that looking first would not do.
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    insert = dialect.insert(objects).values(key=key, created_at=at, **values)
+    connection.execute(insert.on_conflict_do_update(index_elements=[objects.c.key], set_=values))
 
 
 def mark_verified(connection: sa.Connection, key: str, signature: str | None, at: int) -> None:

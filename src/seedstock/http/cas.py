@@ -9,15 +9,25 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import msgspec
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
+from seedstock.content.xet_register import Progress
 from seedstock.content.xet_scope import XetToken, require_write
-from seedstock.core.errors import EntryNotFound, Integrity, Invalid, NotFound, Unauthenticated
+from seedstock.core.errors import (
+    EntryNotFound,
+    HubError,
+    Integrity,
+    Invalid,
+    NotFound,
+    Unauthenticated,
+    Unavailable,
+)
 from seedstock.http.file_response import FileSpanResponse, PiecesResponse, parse_range
 from seedstock.http.receive import receive
 from seedstock.http.routing import Call, Routes
@@ -120,6 +130,35 @@ def put_shard(call: Call, token: XetToken) -> dict[str, int]:
     """Register the files of a shard. The answer comes when all of them have been rebuilt and verified."""
     require_write(token)
     return {"result": int(call.hub.xet.register_shard(token.scope, call.body))}
+
+
+@_cas("POST", "/v2/shards", limit_bytes=MAX_SHARD_BYTES)
+def put_shard_telling(call: Call, token: XetToken) -> Response:
+    """`put_shard` that tells how far it is, so that no proxy takes a large file for a dead connection.
+
+    The status is 200 whatever happens; the last line is the result or the error.
+    """
+    require_write(token)
+    lines = _shard_events(call.hub.xet.shard_steps(token.scope, call.body))
+    return StreamingResponse(lines, media_type="application/x-ndjson")
+
+
+def _shard_events(steps: Generator[Progress, None, bool]) -> Iterator[bytes]:
+    try:
+        while True:
+            try:
+                done = next(steps)
+            except StopIteration as end:
+                yield _event(type="result", result=int(end.value))
+                return
+            yield _event(type="validating", verified=done.verified_bytes, total=done.total_bytes)
+    except HubError as error:
+        log.warning("Shard refused: %s", error.message)
+        yield _event(type="error", message=error.message, retryable=isinstance(error, Unavailable))
+
+
+def _event(**fields: object) -> bytes:
+    return msgspec.json.encode(fields) + b"\n"
 
 
 @_cas(

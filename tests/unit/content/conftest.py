@@ -1,4 +1,4 @@
-"""A hub without a server: services over a database and a store in a folder."""
+"""A hub without a server: services over a database of each kind and a store in a folder, at a fixed time."""
 
 import pytest
 
@@ -24,8 +24,8 @@ def clock():
 
 
 @pytest.fixture
-def hub(tmp_path, clock):
-    hub = open_hub(load({}, data=tmp_path / "data"), clock)
+def hub(database_url, tmp_path, clock):
+    hub = open_hub(load({}, data=tmp_path / "data", database_url=database_url), clock)
     yield hub
     hub.close()
 

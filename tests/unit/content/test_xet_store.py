@@ -1,6 +1,7 @@
 """The Xet store as a service: what gets in, what comes out, and for whom."""
 
 import random
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from tests.factories.xet_uploads import make_upload
@@ -292,3 +293,13 @@ def test_an_upload_to_a_repo_that_was_deleted(hub, ada, scope):
     hub.repos.delete(ada[0], repo_id_of(ada[1]))
     with pytest.raises(Invalid, match="gone"):
         send_xorb(hub, scope, upload)
+
+
+def test_many_clients_send_the_same_at_once(hub, make_repo):
+    upload = make_upload(18)
+    repos = [make_repo("ada", f"r{number}") for number in range(3)]
+    scopes = [hub.xet.mint_token(viewer, repo, Access.WRITE).scope for viewer, repo in repos] * 2
+    with ThreadPoolExecutor(len(scopes)) as pool:
+        list(pool.map(lambda scope: send(hub, scope, upload), scopes))
+    for _, repo in repos:
+        assert read(hub, repo, upload) == upload.plain
