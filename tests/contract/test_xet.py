@@ -295,6 +295,25 @@ def test_damage_is_never_served_and_heals(xet_hub, send, tmp_path):
         assert http.get(f"/{repo}/resolve/main/w.bin").content == upload.plain
 
 
+def test_the_stock_client_heals_what_it_uploads_again(xet_hub, tmp_path):
+    repo = xet_hub.create_repo("ada", "healed")
+    data = random.Random(4).randbytes(3_000_000)
+    (tmp_path / "w.bin").write_bytes(data)
+    upload = f"api.upload_file(repo_id={repo!r}, path_or_fileobj={str(tmp_path / 'w.bin')!r}, path_in_repo='w.bin')"
+    before = set((xet_hub.data / "store" / "xorbs").rglob("*"))
+    xet_hub.client(upload, home="g")
+    (path,) = [path for path in set((xet_hub.data / "store" / "xorbs").rglob("*")) - before if path.is_file()]
+    damaged = bytearray(path.read_bytes())
+    damaged[1_000_000] ^= 1
+    path.write_bytes(damaged)
+    with xet_hub.http("ada") as http:
+        assert http.get(f"/{repo}/resolve/main/w.bin").status_code == 500
+        other = xet_hub.create_repo("ada", "healed2")
+        xet_hub.client(upload.replace(repr(repo), repr(other)), home="h")
+        assert http.get(f"/{repo}/resolve/main/w.bin").content == data
+        assert http.get(f"/{other}/resolve/main/w.bin").content == data
+
+
 def test_old_and_unknown_addresses(xet_hub, send):
     repo = xet_hub.create_repo("ada", "legacy")
     upload = make_upload(104)

@@ -91,6 +91,11 @@ class StoredObjects:
         with self._database.read() as connection:
             return rows.objects_by_key(connection, limit, after_key)
 
+    def distrust(self, key: str) -> None:
+        """Record that an object was read and found damaged: it is not sent unread, nor relied on, any more."""
+        with self._database.write() as connection:
+            rows.mark_verified(connection, key, None, self._clock())
+
     def verify(self, row: ObjectRow) -> None:
         """Read the whole object and record whether it is right. Raises CorruptBlock or MissingBlob."""
         signature = self._store.signature(row.key)

@@ -78,6 +78,9 @@ class Xet:
         raw = hash_from_text(chunk_text)
         with self._database.read() as connection:
             found = rows.find_chunk(connection, scope, raw, _DEDUP_XORBS)
+        # A damaged xorb is not offered: the client sends the bytes instead, which heals it.
+        sound = self._content.objects.intact_keys([row.object_key for row in found]) if found else set()
+        found = [row for row in found if row.object_key in sound]
         if not found:
             raise EntryNotFound("Chunk not found")
         at = self._clock()

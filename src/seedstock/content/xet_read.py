@@ -74,6 +74,7 @@ class XetReader:
             except Integrity as error:
                 # Another process may have stored the xorb anew, with other record lengths.
                 self.indexes.forget(step.xorb_hash)
+                self._objects.distrust(stored.object_key)
                 if isinstance(error, MissingBlob):
                     raise
                 raise CorruptBlock(

@@ -1,5 +1,6 @@
 """The Xet store as a service: what gets in, what comes out, and for whom."""
 
+import os
 import random
 from concurrent.futures import ThreadPoolExecutor
 
@@ -126,9 +127,28 @@ def test_damage_is_found_and_healed_by_sending_again(hub, ada, scope):
     with pytest.raises(CorruptBlock, match=upload.xorb_text):
         read(hub, ada[1], upload)
     assert not hub.xet.holds_xorb(scope, upload.xorb_text)
+    with pytest.raises(EntryNotFound):
+        hub.xet.dedup_answer(scope, hash_to_text(upload.index.chunk_hash(0)))
     assert send_xorb(hub, scope, upload) is False
     assert read(hub, ada[1], upload) == upload.plain
     assert hub.xet.holds_xorb(scope, upload.xorb_text)
+
+
+def test_damage_without_a_trace_is_remembered_once_seen(hub, ada, scope):
+    upload = make_upload(19)
+    send(hub, scope, upload)
+    path = stored(hub, upload)
+    before = path.stat()
+    with path.open("r+b") as file:
+        file.seek(60)
+        file.write(bytes([upload.xorb[60] ^ 1]))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert hub.xet.holds_xorb(scope, upload.xorb_text)
+    with pytest.raises(CorruptBlock):
+        read(hub, ada[1], upload)
+    assert not hub.xet.holds_xorb(scope, upload.xorb_text)
+    send_xorb(hub, scope, upload)
+    assert read(hub, ada[1], upload) == upload.plain
 
 
 def test_a_damaged_xorb_is_replaced_by_one_compressed_differently(hub, ada, scope):
