@@ -10,6 +10,7 @@ from seedstock.accounts.service import Accounts
 from seedstock.content.multipart import Multipart
 from seedstock.content.objects import StoredObjects
 from seedstock.content.service import Content
+from seedstock.content.xet import Xet
 from seedstock.core.clock import Clock, now_ms
 from seedstock.db.engine import Database
 from seedstock.db.migrate import upgrade
@@ -41,6 +42,7 @@ class Hub:
     accounts: Accounts
     content: Content
     multipart: Multipart
+    xet: Xet
     repos: Repos
     refs: Refs
     reading: Reading
@@ -102,6 +104,7 @@ def open_hub(settings: Settings, clock: Clock = now_ms) -> Hub:
         accounts=Accounts(database, clock),
         content=content,
         multipart=Multipart(database, content, clock),
+        xet=Xet(database, content, signer, clock),
         repos=repos,
         refs=Refs(database, repos, cache, clock),
         reading=reading,

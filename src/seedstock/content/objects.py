@@ -7,7 +7,7 @@ ends the read before it is sent. `verify` ignores all trust; the audit uses it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from seedstock.core.clock import Clock
@@ -31,8 +31,9 @@ class StoredObjects:
     def adopt(self, key: str, staged: StagedFile) -> None:
         """Make a finished staged file an object. When this returns its bytes are durable and recorded."""
         self._store.put(key, staged.path)
-        signature = self._store.signature(key)
         with self._database.write() as connection:
+            # Read inside: of two clients that store the same object at once, the later one is recorded.
+            signature = self._store.signature(key)
             rows.upsert_object(connection, key, staged.size_bytes, staged.checks, signature, self._clock())
 
     def get(self, key: str) -> ObjectRow:
@@ -51,6 +52,20 @@ class StoredObjects:
         if path is None or row.stat_signature is None:
             return None
         return path if self._store.signature(row.key) == row.stat_signature else None
+
+    def intact_keys(self, keys: Sequence[str]) -> set[str]:
+        """Those of the objects that are there and untouched since they were last verified whole."""
+        with self._database.read() as connection:
+            found = rows.find_objects(connection, keys)
+        return {
+            key
+            for key, row in found.items()
+            if row.stat_signature is not None and self._store.signature(key) == row.stat_signature
+        }
+
+    def read_raw(self, key: str, start: int, stop: int) -> bytes:
+        """Stored bytes [start, stop) unverified, for formats that carry their own hashes."""
+        return self._store.read(key, start, stop)
 
     def iter_range(self, row: ObjectRow, start: int, stop: int) -> Iterator[bytes]:
         """Yield stored bytes [start, stop), at most a MiB at a time, each verified before it is yielded.
@@ -75,6 +90,11 @@ class StoredObjects:
         """Some objects in key order, for the audit."""
         with self._database.read() as connection:
             return rows.objects_by_key(connection, limit, after_key)
+
+    def distrust(self, key: str) -> None:
+        """Record that an object was read and found damaged: it is not sent unread, nor relied on, any more."""
+        with self._database.write() as connection:
+            rows.mark_verified(connection, key, None, self._clock())
 
     def verify(self, row: ObjectRow) -> None:
         """Read the whole object and record whether it is right. Raises CorruptBlock or MissingBlob."""

@@ -5,16 +5,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from seedstock.content.objects import StoredObjects
+from seedstock.content.xet_index import XorbIndexes
+from seedstock.content.xet_read import XetReader
 from seedstock.core.clock import Clock
 from seedstock.core.errors import BadUpload, CorruptBlock, MissingBlob
 from seedstock.db import files as rows
 from seedstock.db.engine import Database
 from seedstock.db.files import FileRow
 from seedstock.store.staging import StagedFile, Staging
+
+log = logging.getLogger("seedstock.content")
+
+_Representation = Callable[[int, int], Iterator[bytes]]
+"""Yields plain bytes [start, stop), verified."""
 
 
 class Content:
@@ -25,6 +34,7 @@ class Content:
     ) -> None:
         self.objects = objects
         self.staging = staging
+        self.xet_reader = XetReader(database, objects, XorbIndexes(database))
         self._database = database
         self._cache_dir = cache_dir
         self._clock = clock
@@ -95,8 +105,30 @@ class Content:
     def open_range(self, file: FileRow, start: int, stop: int) -> Iterator[bytes]:
         """Yield plain bytes [start, stop) in pieces of at most about a MiB, verified.
 
-        Raises CorruptBlock or MissingBlob; nothing after the damage is yielded.
+        Where one representation is damaged, the next takes over at that byte. When none is left, raises
+        CorruptBlock or MissingBlob; nothing after the damage is yielded.
         """
+        representations: list[_Representation] = []
         if file.object_key is not None:
-            return self.objects.iter_range(self.objects.get(file.object_key), start, stop)
-        raise MissingBlob(f"File {file.digest} has no representation", hint="restore it from a backup")
+            representations.append(partial(self._whole_range, file.object_key))
+        if file.xet_hash is not None:
+            representations.append(partial(self.xet_reader.iter_range, file.xet_hash))
+        if not representations:
+            raise MissingBlob(f"File {file.digest} has no representation", hint="restore it from a backup")
+        return _first_sound(representations, start, min(stop, file.size_bytes))
+
+    def _whole_range(self, key: str, start: int, stop: int) -> Iterator[bytes]:
+        yield from self.objects.iter_range(self.objects.get(key), start, stop)
+
+
+def _first_sound(representations: Sequence[_Representation], start: int, stop: int) -> Iterator[bytes]:
+    for representation in representations[:-1]:
+        try:
+            for piece in representation(start, stop):
+                start += len(piece)
+                yield piece
+        except (CorruptBlock, MissingBlob) as error:
+            log.error("%s; reading another representation from byte %d", error.message, start)
+        else:
+            return
+    yield from representations[-1](start, stop)

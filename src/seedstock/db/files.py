@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
 from seedstock.db.git import batches
 from seedstock.db.schema import files, multipart_uploads, objects, repo_files
@@ -74,14 +75,24 @@ def find_object(connection: sa.Connection, key: str) -> ObjectRow | None:
     return ObjectRow(*row) if row else None
 
 
+def find_objects(connection: sa.Connection, keys: Sequence[str]) -> dict[str, ObjectRow]:
+    """Those of the stored objects that are recorded."""
+    found: dict[str, ObjectRow] = {}
+    for batch in batches(keys):
+        rows = connection.execute(sa.select(*_OBJECT_COLUMNS).where(objects.c.key.in_(batch)))
+        found.update((row[0], ObjectRow(*row)) for row in rows)
+    return found
+
+
 def upsert_object(
     connection: sa.Connection, key: str, size_bytes: int, checks: bytes, signature: str | None, at: int
 ) -> None:
     """Record a stored object, or that it was written anew."""
     values = {"size_bytes": size_bytes, "checks": checks, "stat_signature": signature, "verified_at": at}
-    changed = connection.execute(sa.update(objects).where(objects.c.key == key).values(**values))
-    if changed.rowcount == 0:
-        connection.execute(sa.insert(objects).values(key=key, created_at=at, **values))
+    # Two clients may send the same object at once, so that looking first would not do.
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    insert = dialect.insert(objects).values(key=key, created_at=at, **values)
+    connection.execute(insert.on_conflict_do_update(index_elements=[objects.c.key], set_=values))
 
 
 def mark_verified(connection: sa.Connection, key: str, signature: str | None, at: int) -> None:

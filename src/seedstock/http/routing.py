@@ -111,6 +111,8 @@ class Call:
 
 
 Handler = Callable[[Call], Any]
+Identifier = Callable[[Call], None]
+"""Sets the viewer of a call."""
 ErrorRenderer = Callable[[Call, HubError], Response]
 
 
@@ -132,10 +134,11 @@ class Declared(NamedTuple):
 
 
 class Routes:
-    """A list of routes being declared."""
+    """A list of routes being declared; both arguments replace what is usual."""
 
-    def __init__(self, render_error: ErrorRenderer | None = None) -> None:
+    def __init__(self, render_error: ErrorRenderer | None = None, identify: Identifier | None = None) -> None:
         self._render_error = render_error
+        self._identify = identify or _identify
         self.routes: list[Route] = []
         self.declared: list[Declared] = []
 
@@ -146,7 +149,9 @@ class Routes:
 
         def declare(handler: Handler) -> Handler:
             reads_body = method not in {"GET", "HEAD"} and not stream
-            endpoint = _endpoint(handler, limit_bytes if reads_body else None, self._render_error)
+            endpoint = _endpoint(
+                handler, limit_bytes if reads_body else None, self._render_error, self._identify
+            )
             methods = ["GET", "HEAD"] if method == "GET" else [method]
             self.declared.append(Declared(method, paths, handler))
             for path in paths:
@@ -157,7 +162,7 @@ class Routes:
 
 
 def _endpoint(
-    handler: Handler, limit_bytes: int | None, render_error: ErrorRenderer | None
+    handler: Handler, limit_bytes: int | None, render_error: ErrorRenderer | None, identify: Identifier
 ) -> Callable[[Request], Awaitable[Response]]:
     is_async = inspect.iscoroutinefunction(handler)
 
@@ -167,10 +172,10 @@ def _endpoint(
             if limit_bytes is not None:
                 call.body = await read_body(request, limit_bytes)
             if is_async:
-                await run_in_threadpool(_identify, call)
+                await run_in_threadpool(identify, call)
                 result = await handler(call)
             else:
-                result = await run_in_threadpool(_invoke, handler, call)
+                result = await run_in_threadpool(_invoke, handler, identify, call)
         except RepoMoved as moved:
             return RedirectResponse(_moved_location(request, moved), 307)
         except HubError as error:
@@ -200,8 +205,8 @@ def _answer_error(call: Call, error: HubError, render_error: ErrorRenderer | Non
     return response
 
 
-def _invoke(handler: Handler, call: Call) -> Any:
-    _identify(call)
+def _invoke(handler: Handler, identify: Identifier, call: Call) -> Any:
+    identify(call)
     return handler(call)
 
 

@@ -16,8 +16,8 @@ from seedstock.xet.hashing import hash_to_text
 from seedstock.xet.shard import XorbLookup
 from seedstock.xet.xorb_index import Term, XorbIndex
 
-UrlFor = Callable[[bytes], str]
-"""Raw xorb hash to an absolute URL of its stored bytes."""
+UrlFor = Callable[[bytes, int, int], str]
+"""Raw xorb hash, start and stop to an absolute URL of those of its stored bytes."""
 
 
 class ReadStep(msgspec.Struct, frozen=True):
@@ -87,10 +87,9 @@ def render_v1(reconstruction: Reconstruction, url_for: UrlFor) -> dict[str, Any]
     """JSON shape of `/v1/reconstructions`: one fetch entry per range; byte ranges end-inclusive."""
     fetch_info: dict[str, Any] = {}
     for xorb_hash, ranges in reconstruction.ranges.items():
-        url = url_for(xorb_hash)
         fetch_info[hash_to_text(xorb_hash)] = [
             {
-                "url": url,
+                "url": url_for(xorb_hash, r.start, r.stop),
                 "range": {"start": r.first_chunk, "end": r.end_chunk},
                 "url_range": {"start": r.start, "end": r.stop - 1},
             }
@@ -100,17 +99,24 @@ def render_v1(reconstruction: Reconstruction, url_for: UrlFor) -> dict[str, Any]
 
 
 def render_v2(reconstruction: Reconstruction, url_for: UrlFor) -> dict[str, Any]:
-    """JSON shape of `/v2/reconstructions`: one URL per xorb with its ranges; byte ranges end-inclusive."""
+    """JSON shape of `/v2/reconstructions`: one entry and URL per range; byte ranges end-inclusive.
+
+    The shape has room for several ranges under one URL; here a URL opens no more than one.
+    """
     xorbs: dict[str, Any] = {}
     for xorb_hash, ranges in reconstruction.ranges.items():
-        rendered = [
+        xorbs[hash_to_text(xorb_hash)] = [
             {
-                "chunks": {"start": r.first_chunk, "end": r.end_chunk},
-                "bytes": {"start": r.start, "end": r.stop - 1},
+                "url": url_for(xorb_hash, r.start, r.stop),
+                "ranges": [
+                    {
+                        "chunks": {"start": r.first_chunk, "end": r.end_chunk},
+                        "bytes": {"start": r.start, "end": r.stop - 1},
+                    }
+                ],
             }
             for r in ranges
         ]
-        xorbs[hash_to_text(xorb_hash)] = [{"url": url_for(xorb_hash), "ranges": rendered}]
     return {**_rendered_terms(reconstruction), "xorbs": xorbs}
 
 

@@ -134,6 +134,14 @@ def decode_records(buffer: Buffer, index: XorbIndex, first: int, end: int) -> It
     `buffer` holds exactly the bytes of `index.byte_range(first, end)`; views yielded point into it.
     Raises CorruptBlock on damage (nothing after it is yielded), Invalid if there are no such chunks.
     """
+    for chunk, plain in enumerate(decode_unchecked(buffer, index, first, end), first):
+        if chunk_hash(plain) != index.chunk_hash(chunk):
+            raise CorruptBlock(f"Xorb chunk {chunk}: the bytes do not match the chunk hash")
+        yield plain
+
+
+def decode_unchecked(buffer: Buffer, index: XorbIndex, first: int, end: int) -> Iterator[bytes | memoryview]:
+    """`decode_records` without the chunk hashes, for callers that check a digest over all the bytes."""
     start, stop = index.byte_range(first, end)
     view = memoryview(buffer)
     if len(view) != stop - start:
@@ -182,12 +190,9 @@ def _decode_record(record: memoryview, index: XorbIndex, chunk: int) -> bytes | 
     ):
         raise CorruptBlock(f"Xorb chunk {chunk}: the record header is damaged")
     try:
-        plain = decode_payload(record[4], record[RECORD_HEADER_BYTES:], length)
+        return decode_payload(record[4], record[RECORD_HEADER_BYTES:], length)
     except CorruptBlock as error:
         raise CorruptBlock(f"Xorb chunk {chunk}: {error.message}") from error
-    if chunk_hash(plain) != index.chunk_hash(chunk):
-        raise CorruptBlock(f"Xorb chunk {chunk}: the bytes do not match the chunk hash")
-    return plain
 
 
 def _plain_length(record: Buffer) -> int:

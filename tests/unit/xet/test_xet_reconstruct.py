@@ -27,6 +27,10 @@ TERMS = [
 PLAIN = b"".join([*CHUNKS_A[1:3], *CHUNKS_B, *CHUNKS_A, CHUNKS_B[1]])
 
 
+def url(raw, start, stop):
+    return f"{hash_to_text(raw)[:4]}?{start}-{stop}"
+
+
 def records(xorb_hash, first, end):
     start, stop = INDEXES[xorb_hash].byte_range(first, end)
     return b"".join(decode_records(BODIES[xorb_hash][start:stop], INDEXES[xorb_hash], first, end))
@@ -48,12 +52,12 @@ def test_plan_reads_the_range(start, length):
 @given(st.integers(0, len(PLAIN) - 1), st.integers(1, len(PLAIN) + 5))
 def test_a_client_can_follow_the_answer(start, length):
     answer = reconstruct(TERMS, INDEXES.get, (start, start + length))
-    rendered = render_v2(answer, hash_to_text)
+    rendered = render_v2(answer, url)
     plain = b""
     for term in rendered["terms"]:
-        (entry,) = rendered["xorbs"][term["hash"]]
         first, end = term["range"]["start"], term["range"]["end"]
-        inside = [r for r in entry["ranges"] if r["chunks"]["start"] <= first and end <= r["chunks"]["end"]]
+        ranges = [r for entry in rendered["xorbs"][term["hash"]] for r in entry["ranges"]]
+        inside = [r for r in ranges if r["chunks"]["start"] <= first and end <= r["chunks"]["end"]]
         assert len(inside) == 1
         xorb_hash = next(h for h in BODIES if hash_to_text(h) == term["hash"])
         chunks, span = inside[0]["chunks"], inside[0]["bytes"]
@@ -80,34 +84,35 @@ def test_whole_file_and_both_shapes():
             {"hash": name, "unpacked_length": 1, "range": {"start": 1, "end": 2}},
         ],
     }
-    assert render_v1(answer, lambda raw: "http://hub/" + hash_to_text(raw)[:4]) == {
+    assert render_v1(answer, url) == {
         **shared,
         "fetch_info": {
             name: [
                 {
-                    "url": "http://hub/" + name[:4],
+                    "url": f"{name[:4]}?0-22",
                     "range": {"start": 0, "end": 2},
                     "url_range": {"start": 0, "end": 21},
                 },
                 {
-                    "url": "http://hub/" + name[:4],
+                    "url": f"{name[:4]}?39-87",
                     "range": {"start": 3, "end": 5},
                     "url_range": {"start": 39, "end": 86},
                 },
             ]
         },
     }
-    assert render_v2(answer, lambda _: "u") == {
+    assert render_v2(answer, url) == {
         **shared,
         "xorbs": {
             name: [
                 {
-                    "url": "u",
-                    "ranges": [
-                        {"chunks": {"start": 0, "end": 2}, "bytes": {"start": 0, "end": 21}},
-                        {"chunks": {"start": 3, "end": 5}, "bytes": {"start": 39, "end": 86}},
-                    ],
-                }
+                    "url": f"{name[:4]}?0-22",
+                    "ranges": [{"chunks": {"start": 0, "end": 2}, "bytes": {"start": 0, "end": 21}}],
+                },
+                {
+                    "url": f"{name[:4]}?39-87",
+                    "ranges": [{"chunks": {"start": 3, "end": 5}, "bytes": {"start": 39, "end": 86}}],
+                },
             ]
         },
     }
@@ -130,7 +135,7 @@ def test_beyond_the_end(start):
 
 def test_empty_file():
     answer = reconstruct([], INDEXES.get)
-    assert render_v1(answer, hash_to_text) == {"offset_into_first_range": 0, "terms": [], "fetch_info": {}}
+    assert render_v1(answer, url) == {"offset_into_first_range": 0, "terms": [], "fetch_info": {}}
     with pytest.raises(RangeNotSatisfiable):
         plan_read([], 0, 1, INDEXES.get)
 
