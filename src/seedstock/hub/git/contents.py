@@ -35,10 +35,12 @@ def list_contents(connection: sa.Connection, repo_id: int, graph: Graph, gap: Ga
     below = _walk(connection, repo_id, (graph.trees[oid] for oid in gap.commits), known)
     oids = [*gap.commits, *below]
     sizes = git_pack.load_sizes(connection, repo_id, oids)
-    missing = [oid for oid in oids if oid not in sizes and oid != EMPTY_TREE_OID]
+    # Trees without entries are not stored; git knows this one too, but a strict check misses it.
+    sizes.update((oid, 0) for oid in oids if oid == EMPTY_TREE_OID)
+    missing = [oid for oid in oids if oid not in sizes]
     if missing:
         raise MissingBlob(f"{len(missing)} git objects are missing, the first is {missing[0]}")
-    return Contents(len(sizes), list(_cut([oid for oid in oids if oid in sizes], sizes)))
+    return Contents(len(oids), list(_cut(oids, sizes)))
 
 
 def _walk(connection: sa.Connection, repo_id: int, roots: Iterable[str], known: set[str]) -> Iterator[str]:

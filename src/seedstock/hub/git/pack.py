@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
+import zlib
 from collections.abc import Iterable, Iterator
 
 from dulwich.object_format import DEFAULT_OBJECT_FORMAT
@@ -14,12 +15,14 @@ from dulwich.protocol import (
     pkt_line,
 )
 
+from seedstock.core.digests import EMPTY_TREE_OID
 from seedstock.core.errors import HubError, MissingBlob
 from seedstock.db import git_pack
 from seedstock.db.engine import Database
 from seedstock.hub.git.contents import Contents
 
 _TYPES = {"commit": 1, "tree": 2, "blob": 3, "tag": 4}
+_EMPTY_TREE = git_pack.PackedObject(EMPTY_TREE_OID, "tree", 0, zlib.compress(b""))
 _BAND_BYTES = 65515
 """Of data in one packet of side-band-64k."""
 
@@ -39,7 +42,7 @@ def pack_stream(database: Database, repo_id: int, contents: Contents) -> Iterato
             loaded = git_pack.load_packed(connection, repo_id, batch)
         entries: list[bytes] = []
         for oid in batch:
-            item = loaded.get(oid)
+            item = loaded.get(oid, _EMPTY_TREE if oid == EMPTY_TREE_OID else None)
             if item is None:
                 raise MissingBlob(f"Git object {oid} went away while it was being sent")
             header = pack_object_header(_TYPES[item.kind], None, item.size_bytes, DEFAULT_OBJECT_FORMAT)
