@@ -13,9 +13,11 @@ import sqlalchemy as sa
 from seedstock.core.errors import Invalid, RepoNotFound
 from seedstock.core.names import RepoId, RepoType
 from seedstock.core.viewer import ANONYMOUS, TokenRole, Viewer
+from seedstock.db.repos import RefRow
 from seedstock.hub.commits import CommitMessage
 from seedstock.hub.git.graph import INFINITE_DEPTH, Graph, find_gap
 from seedstock.hub.git.request import parse_request
+from seedstock.hub.git.upload_pack import advertisement
 from seedstock.hub.operations import Put
 from seedstock.wiring import Hub
 
@@ -89,6 +91,14 @@ def test_a_fetch_sends_only_what_is_new(hub: Hub, ada: Viewer) -> None:
     assert int.from_bytes(pack[4:8], "big") == 4
 
 
+def test_every_kind_of_ref_is_advertised_after_head() -> None:
+    names = ["refs/convert/parquet", "refs/heads/dev", "refs/heads/main", "refs/pr/1", "refs/tags/v1"]
+    lines = advertisement([RefRow(name, f"{number}" * 40) for number, name in enumerate(names)]).splitlines()
+    assert lines[1].startswith(b"0000") and b" HEAD\0symref=HEAD:refs/heads/main " in lines[1]
+    assert [line.split()[1].decode() for line in lines[2:-1]] == names
+    assert lines[-1] == b"0000"
+
+
 def test_strangers_get_nothing_and_unknown_commits_are_refused(hub: Hub, ada: Viewer) -> None:
     with pytest.raises(RepoNotFound):
         hub.git.advertise(ANONYMOUS, REPO)
@@ -104,7 +114,6 @@ def test_strangers_get_nothing_and_unknown_commits_are_refused(hub: Hub, ada: Vi
         b"0",
         b"zzzz",
         b"00ffwant",
-        b"0001",
         packet("want xyz"),
         packet("want " + "g" * 40),
         packet("deepen -1"),
