@@ -94,7 +94,10 @@ def test_a_fetch_sends_only_what_is_new(hub: Hub, ada: Viewer) -> None:
 def test_every_kind_of_ref_is_advertised_after_head() -> None:
     names = ["refs/convert/parquet", "refs/heads/dev", "refs/heads/main", "refs/pr/1", "refs/tags/v1"]
     lines = advertisement([RefRow(name, f"{number}" * 40) for number, name in enumerate(names)]).splitlines()
-    assert lines[1].startswith(b"0000") and b" HEAD\0symref=HEAD:refs/heads/main " in lines[1]
+    first, _, capabilities = lines[1].partition(b"\0")
+    assert first.startswith(b"0000")
+    assert first.endswith(b"2" * 40 + b" HEAD")
+    assert b"symref=HEAD:refs/heads/main" in capabilities.split()
     assert [line.split()[1].decode() for line in lines[2:-1]] == names
     assert lines[-1] == b"0000"
 
