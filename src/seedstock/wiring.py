@@ -15,6 +15,7 @@ from seedstock.core.clock import Clock, now_ms
 from seedstock.db.engine import Database
 from seedstock.db.migrate import upgrade
 from seedstock.hub.downloads import DownloadCounter
+from seedstock.hub.git.service import GitReader
 from seedstock.hub.indexing import Indexer
 from seedstock.hub.listing import Listing
 from seedstock.hub.models import Models
@@ -53,6 +54,7 @@ class Hub:
     indexer: Indexer
     queue: Queue
     runner: ModelRunner
+    git: GitReader
 
     def close(self) -> None:
         """Write what is still counted in memory and close the database."""
@@ -115,4 +117,5 @@ def open_hub(settings: Settings, clock: Clock = now_ms) -> Hub:
         queue=queue,
         models=Models(reading, listing, content),
         runner=ModelRunner(settings.run_socket),
+        git=GitReader(database, repos),
     )

@@ -35,10 +35,10 @@ register_url_convertor("repotype", _RepoTypeConvertor())
 
 def route_groups() -> list[ModuleType]:
     """The modules that declare routes, the most frequent routes first: matching is in this order."""
-    from seedstock.http import cas, openai
+    from seedstock.http import cas, git_smart, openai
     from seedstock.http.hf_api import accounts, commit, files, info, lfs, repos, trees, xet
 
-    return [info, files, trees, commit, lfs, xet, cas, repos, accounts, openai]
+    return [info, files, trees, commit, lfs, xet, cas, repos, accounts, git_smart, openai]
 
 
 def build_app(hub: Hub) -> ASGIApp:
