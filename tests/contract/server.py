@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -42,7 +43,9 @@ class HubProcess:
             self.admin("user", name)
             self.tokens[name] = self.admin("token", name, "--role", "write", "--name", f"{name}-laptop")
         self.tokens["ada-read"] = self.admin("token", "ada", "--role", "read")
-        self.admin("org", "lab", "--member", "ada:admin", "--member", "bob:read", "--member", "tim:contributor")
+        self.admin(
+            "org", "lab", "--member", "ada:admin", "--member", "bob:read", "--member", "tim:contributor"
+        )
 
     def start(self, preexec: Callable[[], None] | None = None, *, wait: bool = True) -> None:
         """Serve; returns when requests are answered."""
@@ -85,10 +88,8 @@ class HubProcess:
         process, self._process = self._process, None
         if process is None:
             return
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, number)
-        except ProcessLookupError:
-            pass
         process.wait()
         if process.stdout is not None:
             process.stdout.close()

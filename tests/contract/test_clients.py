@@ -20,8 +20,13 @@ def _functions(group: str) -> list[str]:
 
 
 def _check(client: Client, hub: HubProcess, group: str, name: str) -> None:
-    done = client.scenario(group, name, STRANGER_TOKEN=hub.tokens["bob"], CONTRIBUTOR_TOKEN=hub.tokens["tim"],
-                           READ_TOKEN=hub.tokens["ada-read"])
+    done = client.scenario(
+        group,
+        name,
+        STRANGER_TOKEN=hub.tokens["bob"],
+        CONTRIBUTOR_TOKEN=hub.tokens["tim"],
+        READ_TOKEN=hub.tokens["ada-read"],
+    )
     assert done.returncode == 0, done.text
 
 
@@ -30,7 +35,9 @@ def test_files(client: Client, hub: HubProcess, name: str) -> None:
     _check(client, hub, "files", name)
 
 
-@pytest.mark.parametrize(("group", "name"), [(group, name) for group in sorted(SMALL) for name in _functions(group)])
+@pytest.mark.parametrize(
+    ("group", "name"), [(group, name) for group in sorted(SMALL) for name in _functions(group)]
+)
 def test_without_large_files(
     make_client: Callable[..., Client], client_name: str, hub: HubProcess, group: str, name: str
 ) -> None:

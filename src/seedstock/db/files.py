@@ -69,6 +69,21 @@ def files_in_repo(connection: sa.Connection, repo_id: int, digests: Sequence[str
     return found
 
 
+def files_of_repo(
+    connection: sa.Connection, repo_id: int, limit: int, offset: int
+) -> list[tuple[str, int, int]]:
+    """Digest, size and time of arrival of what a repo was given, newest first."""
+    rows = connection.execute(
+        sa.select(files.c.digest, files.c.size_bytes, repo_files.c.created_at)
+        .join(repo_files, repo_files.c.digest == files.c.digest)
+        .where(repo_files.c.repo_id == repo_id)
+        .order_by(repo_files.c.created_at.desc(), files.c.digest)
+        .limit(limit)
+        .offset(offset)
+    )
+    return [(row.digest, row.size_bytes, row.created_at) for row in rows]
+
+
 def find_object(connection: sa.Connection, key: str) -> ObjectRow | None:
     """The stored object of that key, or None."""
     row = connection.execute(sa.select(*_OBJECT_COLUMNS).where(objects.c.key == key)).first()

@@ -9,7 +9,21 @@ import msgspec
 import sqlalchemy as sa
 
 from seedstock.core.names import RepoType
-from seedstock.db.schema import accounts, likes, refs, repo_redirects, repo_tags, repos
+from seedstock.db.schema import (
+    accounts,
+    commit_changes,
+    commit_parents,
+    commits,
+    git_objects,
+    likes,
+    refs,
+    repo_files,
+    repo_redirects,
+    repo_tags,
+    repos,
+    revision_metadata,
+    xorb_scopes,
+)
 
 
 class RepoRow(msgspec.Struct, frozen=True):
@@ -107,6 +121,31 @@ def update_repo(connection: sa.Connection, repo_id: int, **values: Any) -> None:
 def delete_repo(connection: sa.Connection, repo_id: int) -> None:
     """Remove a repo and all that hangs on it; stored files stay for garbage collection."""
     connection.execute(sa.delete(repos).where(repos.c.id == repo_id))
+
+
+_CONTENTS = (
+    git_objects,
+    commits,
+    commit_parents,
+    commit_changes,
+    refs,
+    repo_files,
+    repo_tags,
+    revision_metadata,
+    xorb_scopes,
+)
+
+
+def copy_contents(connection: sa.Connection, source_id: int, target_id: int) -> None:
+    """Give an empty repo all that another holds: objects, history, refs, tags and rights to large files."""
+    for table in _CONTENTS:
+        columns = [column for column in table.c if column.name != "repo_id"]
+        connection.execute(
+            sa.insert(table).from_select(
+                ["repo_id", *(column.name for column in columns)],
+                sa.select(sa.literal(target_id), *columns).where(table.c.repo_id == source_id),
+            )
+        )
 
 
 def set_redirect(connection: sa.Connection, type: str, namespace: str, name: str, repo_id: int) -> None:

@@ -95,6 +95,19 @@ class CommitWriter:
         tree, objects = edit.write()
         return self._record(ref, viewer, message, tree, [*objects, *blobs.values()], None, edit.changes)
 
+    def squash(self, ref: str, viewer: Viewer, message: CommitMessage) -> CommitRow:
+        """Put one parentless commit with the same files in place of a branch's history.
+
+        Raises RevisionNotFound (no such branch).
+        """
+        head = repos.lock_ref(self._connection, self._repo.id, ref)
+        if head is None:
+            raise RevisionNotFound(ref.removeprefix("refs/heads/"))
+        tree = Oid(revisions.get_commit(self._connection, self._repo.id, head).tree_oid)
+        entries = self._trees.listing(tree, "", recursive=True)
+        changes = {entry.path: "A" for entry in entries if not entry.is_tree}
+        return self._record(ref, viewer, message, tree, [], None, changes, replaces=head)
+
     def _apply(self, tree: str, operations: Sequence[Operation]) -> TreeEdit:
         pointers = self._pointers([op for op in operations if isinstance(op, PutLarge)])
         edit = TreeEdit(self._trees, tree)
@@ -162,6 +175,7 @@ class CommitWriter:
         objects: list[GitObject],
         base: CommitRow | None,
         changes: dict[str, str],
+        replaces: str | None = None,
     ) -> CommitRow:
         at = self._clock()
         author = identity(viewer.name or "seedstock", viewer.email or f"{viewer.name}@users.noreply")
@@ -180,9 +194,10 @@ class CommitWriter:
         git.insert_objects(self._connection, repo_id, [*objects, GitObject(row.oid, "commit", data)])
         if git.find_commit(self._connection, repo_id, row.oid) is None:
             git.insert_commit(self._connection, repo_id, row, parents, _with_folders(changes))
-        if base is None:
+        old = replaces or (base.oid if base else None)
+        if old is None:
             repos.insert_ref(self._connection, repo_id, ref, row.oid)
-        elif not repos.move_ref(self._connection, repo_id, ref, base.oid, row.oid):
+        elif not repos.move_ref(self._connection, repo_id, ref, old, row.oid):
             raise RefMoved(STALE)
         if ref == revisions.MAIN:
             repos.update_repo(self._connection, repo_id, head_oid=row.oid, updated_at=at)

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import msgspec
 
+from seedstock.accounts.permissions import Action
 from seedstock.content.service import Content
 from seedstock.core.errors import EntryNotFound
 from seedstock.core.names import RepoId
 from seedstock.core.viewer import Viewer
-from seedstock.db import git, repos
+from seedstock.db import files, git, repos
 from seedstock.db.engine import Database
 from seedstock.db.files import FileRow
 from seedstock.db.git import CommitRow
@@ -50,6 +51,16 @@ class FileAt(msgspec.Struct, frozen=True):
     def etag(self) -> str:
         """SHA-256 of a large file, git oid of a small one."""
         return self.entry.digest or self.entry.oid
+
+
+class LargeFile(msgspec.Struct, frozen=True):
+    """A large file that a repo was given, whether or not a commit still names it."""
+
+    digest: str
+    size_bytes: int
+    added_at: int
+    path: str | None
+    """Where it is at the head of main."""
 
 
 class TreePage(msgspec.Struct, frozen=True):
@@ -158,6 +169,16 @@ class Reading:
                 data = git.load_objects(connection, repo.id, [entry.oid])[entry.oid][1]
                 return FileAt(repo, commit.oid, path, entry, data, None)
         return FileAt(repo, commit.oid, path, entry, None, self._content.get(entry.digest))
+
+    def large_files(self, viewer: Viewer, repo_id: RepoId, limit: int, offset: int) -> list[LargeFile]:
+        """A page of the large files of a repo, for those who may write to it."""
+        with self._database.read() as connection:
+            repo = self._register.get_on(connection, viewer, repo_id, Action.WRITE)
+            found = files.files_of_repo(connection, repo.id, limit, offset)
+            tree = revisions.get_commit(connection, repo.id, repo.head_oid).tree_oid
+            entries = Trees(connection, repo.id, self._cache).listing(tree, "", recursive=True)
+        paths = {entry.digest: entry.path for entry in entries}
+        return [LargeFile(digest, size, at, paths.get(digest)) for digest, size, at in found]
 
     def pointer(self, file: FileAt) -> bytes:
         """The text that git holds for a file: its content, or its LFS pointer."""

@@ -71,6 +71,16 @@ class Refs:
             if not repos.delete_ref(connection, repo.id, ref):
                 raise RevisionNotFound(name)
 
+    def squash(self, viewer: Viewer, repo_id: RepoId, name: str, message: str) -> None:
+        """Replace the history of a branch by one commit; tags keep what they point at.
+
+        Raises RevisionNotFound.
+        """
+        with self._database.write() as connection:
+            repo = self._register.get_on(connection, viewer, repo_id, Action.WRITE)
+            writer = CommitWriter(connection, repo, self._cache, self._clock)
+            writer.squash(f"refs/heads/{name}", viewer, CommitMessage(message))
+
     def create_tag(
         self, viewer: Viewer, repo_id: RepoId, name: str, *, revision: str, message: str | None = None
     ) -> None:

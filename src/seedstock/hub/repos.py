@@ -13,6 +13,7 @@ from seedstock.core.errors import BadName, Forbidden, NameTaken, RepoNotFound
 from seedstock.core.names import RepoId, RepoType, check_repo_name
 from seedstock.core.viewer import Viewer
 from seedstock.db import accounts, repos
+from seedstock.db.accounts import AccountRow
 from seedstock.db.engine import Database
 from seedstock.db.repos import RepoRow
 from seedstock.hub import revisions
@@ -74,6 +75,44 @@ class Repos:
 
         Raises BadName, Unauthenticated, Forbidden, or NameTaken.
         """
+        namespace = self._namespace(viewer, repo_id)
+        try:
+            with self._database.write() as connection:
+                repo = self._insert(connection, viewer, repo_id, namespace, private)
+                writer = CommitWriter(connection, repo, self._cache, self._clock)
+                attributes = blob_object(default_attributes(repo_id.type))
+                first = writer.initial(
+                    revisions.MAIN, viewer, CommitMessage("initial commit"), {".gitattributes": attributes}
+                )
+                enqueue_index(self._queue, connection, repo.id, first.oid)
+                return _by_id(connection, repo.id)
+        except sqlalchemy.exc.IntegrityError:
+            raise NameTaken(f"You already created this {repo_id.type.singular} repo: {repo_id}") from None
+
+    def duplicate(
+        self, viewer: Viewer, source: RepoId, target: RepoId, *, private: bool | None = None
+    ) -> RepoRow:
+        """Create a repo with all that another holds, history included; no byte of a large file is copied.
+
+        Raises like `get` and `create`.
+        """
+        namespace = self._namespace(viewer, target)
+        try:
+            with self._database.write() as connection:
+                original = self.get_on(connection, viewer, source)
+                if original.private and private is None:
+                    private = True
+                repo = self._insert(connection, viewer, target, namespace, private)
+                repos.copy_contents(connection, original.id, repo.id)
+                same = ("head_oid", "pipeline_tag", "library_name", "license", "parameters", "runnable")
+                values = {name: getattr(original, name) for name in (*same, "used_storage_bytes")}
+                repos.update_repo(connection, repo.id, **values)
+                return _by_id(connection, repo.id)
+        except sqlalchemy.exc.IntegrityError:
+            raise NameTaken(f"A {target.type.singular} repository called {target} already exists") from None
+
+    def _namespace(self, viewer: Viewer, repo_id: RepoId) -> AccountRow:
+        """The account that a new repo would belong to. Raises BadName, Unauthenticated or Forbidden."""
         check_repo_name(repo_id.name)
         if viewer.anonymous:
             check_create(viewer, 0, repo_id.namespace)
@@ -82,37 +121,34 @@ class Repos:
         if namespace is None:
             raise Forbidden(f"You don't have the rights to create a repository under {repo_id.namespace}")
         check_create(viewer, namespace.id, namespace.name)
+        return namespace
+
+    def _insert(
+        self,
+        connection: sa.Connection,
+        viewer: Viewer,
+        repo_id: RepoId,
+        namespace: AccountRow,
+        private: bool | None,
+    ) -> RepoRow:
         at = self._clock()
-        try:
-            with self._database.write() as connection:
-                repos.clear_redirect(connection, repo_id.type, namespace.name, repo_id.name)
-                new_id = repos.insert_repo(
-                    connection,
-                    type=repo_id.type,
-                    namespace_id=namespace.id,
-                    name=repo_id.name,
-                    name_key=repo_id.name.lower(),
-                    private=namespace.private_by_default if private is None else private,
-                    disabled=False,
-                    created_by=viewer.account_id,
-                    created_at=at,
-                    updated_at=at,
-                    head_oid=ZERO_OID,
-                )
-                repo = repos.find_repo_by_id(connection, new_id)
-                assert repo is not None
-                writer = CommitWriter(connection, repo, self._cache, self._clock)
-                attributes = blob_object(default_attributes(repo_id.type))
-                first = writer.initial(
-                    revisions.MAIN, viewer, CommitMessage("initial commit"), {".gitattributes": attributes}
-                )
-                enqueue_index(self._queue, connection, new_id, first.oid)
-                self._audit(connection, viewer, "repo.create", repo)
-                created = repos.find_repo_by_id(connection, new_id)
-                assert created is not None
-                return created
-        except sqlalchemy.exc.IntegrityError:
-            raise NameTaken(f"You already created this {repo_id.type.singular} repo: {repo_id}") from None
+        repos.clear_redirect(connection, repo_id.type, namespace.name, repo_id.name)
+        new_id = repos.insert_repo(
+            connection,
+            type=repo_id.type,
+            namespace_id=namespace.id,
+            name=repo_id.name,
+            name_key=repo_id.name.lower(),
+            private=namespace.private_by_default if private is None else private,
+            disabled=False,
+            created_by=viewer.account_id,
+            created_at=at,
+            updated_at=at,
+            head_oid=ZERO_OID,
+        )
+        repo = _by_id(connection, new_id)
+        self._audit(connection, viewer, "repo.create", repo)
+        return repo
 
     def change(self, viewer: Viewer, repo_id: RepoId, settings: RepoSettings) -> RepoRow:
         """Change visibility or gating. Raises like `get`."""
@@ -128,9 +164,7 @@ class Repos:
             if values:
                 repos.update_repo(connection, repo.id, **values)
                 self._audit(connection, viewer, "repo.settings", repo, values)
-            changed = repos.find_repo_by_id(connection, repo.id)
-            assert changed is not None
-            return changed
+            return _by_id(connection, repo.id)
 
     def move(self, viewer: Viewer, source: RepoId, target: RepoId) -> RepoRow:
         """Rename a repo or move it to another namespace; the old name redirects. Raises NameTaken."""
@@ -153,9 +187,7 @@ class Repos:
                 if str(source).lower() != str(target).lower():
                     repos.set_redirect(connection, source.type, source.namespace, source.name, repo.id)
                 self._audit(connection, viewer, "repo.move", repo, {"to": str(target)})
-                moved = repos.find_repo_by_id(connection, repo.id)
-                assert moved is not None
-                return moved
+                return _by_id(connection, repo.id)
         except sqlalchemy.exc.IntegrityError:
             raise NameTaken(f"A {target.type.singular} repository called {target} already exists") from None
 
@@ -176,9 +208,7 @@ class Repos:
                 repos.add_like(connection, repo.id, viewer.account_id, self._clock())
             else:
                 repos.remove_like(connection, repo.id, viewer.account_id)
-            changed = repos.find_repo_by_id(connection, repo.id)
-            assert changed is not None
-            return changed
+            return _by_id(connection, repo.id)
 
     def _audit(
         self, connection: sa.Connection, viewer: Viewer, action: str, repo: RepoRow, detail: object = None
@@ -186,6 +216,12 @@ class Repos:
         accounts.insert_audit(
             connection, self._clock(), viewer.account_id, viewer.name, action, repo.url_path, detail
         )
+
+
+def _by_id(connection: sa.Connection, repo_id: int) -> RepoRow:
+    repo = repos.find_repo_by_id(connection, repo_id)
+    assert repo is not None
+    return repo
 
 
 def repo_id_of(repo: RepoRow) -> RepoId:

@@ -70,5 +70,22 @@ def main(scope):
     scope[sys.argv[1]]()
 
 
-__all__ = ["ENDPOINT", "STRANGER_TOKEN", "XET", "HfApi", "Path", "api", "equal", "folder", "fresh", "io",
-           "main", "noise", "raises", "read", "repo", "sha256", "tempfile"]
+__all__ = [
+    "ENDPOINT",
+    "STRANGER_TOKEN",
+    "XET",
+    "HfApi",
+    "Path",
+    "api",
+    "equal",
+    "folder",
+    "fresh",
+    "io",
+    "main",
+    "noise",
+    "raises",
+    "read",
+    "repo",
+    "sha256",
+    "tempfile",
+]

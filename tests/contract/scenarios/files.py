@@ -5,8 +5,15 @@ import time
 import urllib.request
 
 from common import XET, HfApi, Path, api, equal, folder, io, main, noise, raises, read, repo, sha256, tempfile
-from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOperationDelete, hf_hub_url
-from huggingface_hub import HfFileSystem, get_hf_file_metadata, snapshot_download
+from huggingface_hub import (
+    CommitOperationAdd,
+    CommitOperationCopy,
+    CommitOperationDelete,
+    HfFileSystem,
+    get_hf_file_metadata,
+    hf_hub_url,
+    snapshot_download,
+)
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, RevisionNotFoundError
 
 
@@ -74,14 +81,18 @@ def mixed_folder():
 
 def ignored_by_gitignore():
     repo_id = repo()
-    api.upload_folder(folder_path=folder({".gitignore": b"*.log\n", "a.log": b"x", "a.txt": b"x"}), repo_id=repo_id)
+    api.upload_folder(
+        folder_path=folder({".gitignore": b"*.log\n", "a.log": b"x", "a.txt": b"x"}), repo_id=repo_id
+    )
     equal(set(api.list_repo_files(repo_id)), {".gitattributes", ".gitignore", "a.txt"})
 
 
 def upload_large_folder():
     repo_id = repo()
     files = {f"part/{n}.txt": str(n).encode() for n in range(12)} | {"w.safetensors": noise(900_000, 4)}
-    api.upload_large_folder(repo_id=repo_id, folder_path=folder(files), repo_type="model", num_workers=2)
+    # 2.x dropped the name: its `upload_folder` is the one for large folders.
+    upload = getattr(api, "upload_large_folder", None) or api.upload_folder
+    upload(repo_id=repo_id, folder_path=folder(files), repo_type="model")
     equal(set(api.list_repo_files(repo_id)), {*files, ".gitattributes"})
     equal(read(repo_id, "w.safetensors"), files["w.safetensors"])
 
@@ -119,7 +130,9 @@ def resume_broken_download():
 
 def commit_operations():
     repo_id = repo()
-    api.upload_folder(folder_path=folder({"a/1.txt": b"1", "a/2.txt": b"2", "w.bin": noise(9_000)}), repo_id=repo_id)
+    api.upload_folder(
+        folder_path=folder({"a/1.txt": b"1", "a/2.txt": b"2", "w.bin": noise(9_000)}), repo_id=repo_id
+    )
     operations = [
         CommitOperationDelete("a/", is_folder=True),
         CommitOperationAdd("a/3.txt", b"3"),
@@ -129,9 +142,18 @@ def commit_operations():
     equal(set(api.list_repo_files(repo_id)), {".gitattributes", "a/3.txt", "w.bin", "copied/w.bin"})
     equal(read(repo_id, "copied/w.bin"), noise(9_000))
     newest = next(iter(api.list_repo_commits(repo_id)))
-    equal((newest.commit_id, newest.title, newest.message, newest.authors), (done.oid, "Many", "At once", ["ada"]))
-    error = raises(HfHubHTTPError, api.create_commit, repo_id, [CommitOperationAdd("z", b"z")],
-                   commit_message="late", parent_commit=api.list_repo_commits(repo_id)[-1].commit_id)
+    equal(
+        (newest.commit_id, newest.title, newest.message, newest.authors),
+        (done.oid, "Many", "At once", ["ada"]),
+    )
+    error = raises(
+        HfHubHTTPError,
+        api.create_commit,
+        repo_id,
+        [CommitOperationAdd("z", b"z")],
+        commit_message="late",
+        parent_commit=api.list_repo_commits(repo_id)[-1].commit_id,
+    )
     equal(error.response.status_code, 412)
     api.delete_file("a/3.txt", repo_id)
     raises(EntryNotFoundError, read, repo_id, "a/3.txt")
@@ -149,8 +171,14 @@ def commits_to_branch():
     equal(read(repo_id, "f.txt", revision="dev/x"), b"dev")
     raises(EntryNotFoundError, read, repo_id, "f.txt")
     raises(RevisionNotFoundError, read, repo_id, "f.txt", revision="nowhere")
-    raises(RevisionNotFoundError, api.upload_file, path_or_fileobj=b"x", path_in_repo="x", repo_id=repo_id,
-           revision="nowhere")
+    raises(
+        RevisionNotFoundError,
+        api.upload_file,
+        path_or_fileobj=b"x",
+        path_in_repo="x",
+        repo_id=repo_id,
+        revision="nowhere",
+    )
     sha = api.model_info(repo_id, revision="dev/x").sha
     equal(read(repo_id, "f.txt", revision=sha), b"dev")
 
@@ -160,7 +188,12 @@ def probing_absent_files():
     from huggingface_hub import _CACHED_NO_EXIST, try_to_load_from_cache
 
     repo_id = repo()
-    for name in ("generation_config.json", "adapter_config.json", "chat_template.jinja", "x/y/processor.json"):
+    for name in (
+        "generation_config.json",
+        "adapter_config.json",
+        "chat_template.jinja",
+        "x/y/processor.json",
+    ):
         raises(EntryNotFoundError, api.hf_hub_download, repo_id, name)
         assert try_to_load_from_cache(repo_id, name) is _CACHED_NO_EXIST, name
 
@@ -168,8 +201,10 @@ def probing_absent_files():
 def filesystem():
     repo_id, data = repo(), noise(600_000, 6)
     fs = HfFileSystem()
-    api.upload_folder(folder_path=folder({"d/a.bin": data, "d/e/b.txt": b"bee", "c.txt": b"sea"}), repo_id=repo_id)
-    equal(sorted(fs.glob(f"{repo_id}/**.txt")), [f"{repo_id}/c.txt", f"{repo_id}/d/e/b.txt"])
+    api.upload_folder(
+        folder_path=folder({"d/a.bin": data, "d/e/b.txt": b"bee", "c.txt": b"sea"}), repo_id=repo_id
+    )
+    equal(sorted(fs.glob(f"{repo_id}/**/*.txt")), [f"{repo_id}/c.txt", f"{repo_id}/d/e/b.txt"])
     equal(sorted(fs.ls(repo_id, detail=False)), [f"{repo_id}/{n}" for n in (".gitattributes", "c.txt", "d")])
     with fs.open(f"{repo_id}/d/a.bin", block_size=1000) as file:
         file.seek(300_000)
@@ -189,8 +224,9 @@ def filesystem():
 
 def safetensors_metadata():
     repo_id = repo()
-    header = json.dumps({"__metadata__": {"format": "pt"},
-                         "w": {"dtype": "F32", "shape": [4, 8], "data_offsets": [0, 128]}}).encode()
+    header = json.dumps(
+        {"__metadata__": {"format": "pt"}, "w": {"dtype": "F32", "shape": [4, 8], "data_offsets": [0, 128]}}
+    ).encode()
     data = len(header).to_bytes(8, "little") + header + noise(128)
     api.upload_file(path_or_fileobj=data, path_in_repo="model.safetensors", repo_id=repo_id)
     meta = api.get_safetensors_metadata(repo_id)
@@ -217,7 +253,9 @@ def concurrent_commits():
     repo_id = repo()
 
     def put(number):
-        HfApi().upload_file(path_or_fileobj=str(number).encode(), path_in_repo=f"{number}.txt", repo_id=repo_id)
+        HfApi().upload_file(
+            path_or_fileobj=str(number).encode(), path_in_repo=f"{number}.txt", repo_id=repo_id
+        )
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(put, range(8)))

@@ -12,7 +12,9 @@ def pages_through_links():
 
     url = f"{constants.ENDPOINT}/api/models"
     for extra in ({}, {"full": "true"}, {"sort": "createdAt", "direction": "-1"}):
-        items = list(paginate(url, params={"search": stem, "limit": 2, **extra}, headers=api._build_hf_headers()))
+        items = list(
+            paginate(url, params={"search": stem, "limit": 2, **extra}, headers=api._build_hf_headers())
+        )
         equal(sorted(item["id"] for item in items), names)
     equal(len(list(api.list_models(search=stem, limit=3))), 3)
     newest = [model.id for model in api.list_models(search=stem, sort="created_at")]
@@ -62,7 +64,8 @@ def info():
     equal((siblings["w.bin"].size, siblings["w.bin"].lfs.size), (len(data), len(data)))
     equal((siblings["c.json"].size, siblings["c.json"].lfs), (2, None))
     equal((found.author, found.private, found.gated, found.disabled), ("ada", False, False, False))
-    assert found.created_at.tzinfo and found.last_modified >= found.created_at
+    assert found.created_at.tzinfo
+    assert found.last_modified >= found.created_at
     first = api.list_repo_commits(repo_id)[-1].commit_id
     equal([s.rfilename for s in api.model_info(repo_id, revision=first).siblings], [".gitattributes"])
     slim = api.model_info(repo_id, expand=["downloads", "siblings"])
@@ -76,7 +79,9 @@ def info():
 
 def trees():
     repo_id = repo()
-    api.upload_folder(folder_path=folder({"a/1.txt": b"1", "a/b/2.txt": b"22"}), repo_id=repo_id, commit_message="one")
+    api.upload_folder(
+        folder_path=folder({"a/1.txt": b"1", "a/b/2.txt": b"22"}), repo_id=repo_id, commit_message="one"
+    )
     api.upload_file(path_or_fileobj=b"3", path_in_repo="a/b/3.txt", repo_id=repo_id, commit_message="two")
     found = {entry.path: entry for entry in api.list_repo_tree(repo_id, recursive=True, expand=True)}
     equal(set(found), {".gitattributes", "a", "a/1.txt", "a/b", "a/b/2.txt", "a/b/3.txt"})

@@ -2,10 +2,15 @@
 
 import os
 
-from common import ENDPOINT, STRANGER_TOKEN, HfApi, api, equal, folder, fresh, main, raises, read, repo
+from common import ENDPOINT, STRANGER_TOKEN, HfApi, api, equal, folder, fresh, main, noise, raises, read, repo
 from huggingface_hub import ModelCard, RepoUrl, repo_exists
-from huggingface_hub.errors import BadRequestError, GatedRepoError, HfHubHTTPError
-from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
+from huggingface_hub.errors import (
+    BadRequestError,
+    GatedRepoError,
+    HfHubHTTPError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
 
 _stranger = HfApi(token=STRANGER_TOKEN)
 _nobody = HfApi(token=False)
@@ -76,13 +81,17 @@ def private_is_invisible():
             lambda api, name: api.auth_check(name),
             lambda api, name: api.snapshot_download(name),
         ):
-            hidden, missing = (raises(RepositoryNotFoundError, call, other, name) for name in (repo_id, absent))
+            hidden, missing = (
+                raises(RepositoryNotFoundError, call, other, name) for name in (repo_id, absent)
+            )
             equal(hidden.response.status_code, missing.response.status_code)
             equal(hidden.response.text, missing.response.text)
         assert not other.repo_exists(repo_id)
         assert not other.file_exists(repo_id, "config.json")
         assert repo_id not in {m.id for m in other.list_models(author="ada", limit=1000)}
-    raises(RepositoryNotFoundError, _stranger.upload_file, path_or_fileobj=b"", path_in_repo="x", repo_id=repo_id)
+    raises(
+        RepositoryNotFoundError, _stranger.upload_file, path_or_fileobj=b"", path_in_repo="x", repo_id=repo_id
+    )
     raises(RepositoryNotFoundError, _stranger.delete_repo, repo_id)
     assert repo_id in {m.id for m in api.list_models(author="ada", search=repo_id.split("/")[1])}
     api.auth_check(repo_id)
@@ -113,7 +122,9 @@ def organisation_roles():
     contributor.model_info(foreign)
     _stranger.model_info(foreign)
     for other in (contributor, _stranger):
-        error = raises(HfHubHTTPError, other.upload_file, path_or_fileobj=b"x", path_in_repo="x", repo_id=foreign)
+        error = raises(
+            HfHubHTTPError, other.upload_file, path_or_fileobj=b"x", path_in_repo="x", repo_id=foreign
+        )
         equal(error.response.status_code, 403)
     equal(raises(HfHubHTTPError, _stranger.create_repo, fresh("lab/b")).response.status_code, 403)
     api.upload_file(path_or_fileobj=b"y", path_in_repo="y.txt", repo_id=theirs)
@@ -215,8 +226,13 @@ def model_card():
 
 def malformed_card_is_refused_by_the_client():
     repo_id = repo()
-    error = raises(ValueError, api.upload_file, path_or_fileobj=b"---\nlicense: [mit\n---\n",
-                   path_in_repo="README.md", repo_id=repo_id)
+    error = raises(
+        ValueError,
+        api.upload_file,
+        path_or_fileobj=b"---\nlicense: [mit\n---\n",
+        path_in_repo="README.md",
+        repo_id=repo_id,
+    )
     assert "nvalid" in str(error), error
 
 
@@ -233,10 +249,37 @@ def super_squash():
     raises(RevisionNotFoundError, api.super_squash_history, repo_id, branch="nowhere")
 
 
+def duplicate():
+    import json
+    import urllib.request
+
+    source, target = repo(), fresh("lab/copy")
+    api.upload_file(path_or_fileobj=noise(20_000), path_in_repo="w.bin", repo_id=source)
+    api.create_tag(source, tag="v1")
+    body = json.dumps({"repository": target}).encode()
+    headers = {**api._build_hf_headers(), "content-type": "application/json"}
+    request = urllib.request.Request(f"{ENDPOINT}/api/models/{source}/duplicate", body, headers)
+    with urllib.request.urlopen(request) as answer:
+        equal(json.load(answer)["url"], f"{ENDPOINT}/{target}")
+    api.delete_repo(source)
+    equal(read(target, "w.bin", revision="v1"), noise(20_000))
+    equal(len(api.list_repo_commits(target)), 2)
+    api.upload_file(path_or_fileobj=b"x", path_in_repo="x", repo_id=target)
+    error = raises(
+        urllib.error.HTTPError,
+        urllib.request.urlopen,
+        urllib.request.Request(f"{ENDPOINT}/api/models/{target}/duplicate", body, headers),
+    )
+    with error:
+        equal((error.code, json.load(error)["url"]), (409, f"{ENDPOINT}/{target}"))
+
+
 def history_pages():
     repo_id = repo()
     for number in range(3):
-        api.upload_folder(folder_path=folder({f"{number}.txt": b"x"}), repo_id=repo_id, commit_message=f"c{number}")
+        api.upload_folder(
+            folder_path=folder({f"{number}.txt": b"x"}), repo_id=repo_id, commit_message=f"c{number}"
+        )
     titles = [commit.title for commit in api.list_repo_commits(repo_id, formatted=True)]
     equal(titles, ["c2", "c1", "c0", "initial commit"])
     raises(RevisionNotFoundError, api.list_repo_commits, repo_id, revision="nowhere")

@@ -157,6 +157,32 @@ def repo_list(call: Call) -> Response:
     return json_response(infos, headers=headers)
 
 
+_TAG_TYPES = {
+    "license",
+    "dataset",
+    "base_model",
+    "region",
+    "arxiv",
+    "language",
+    "format",
+    "modality",
+    "size_categories",
+}
+
+
+@routes.add("GET", "/api/models-tags-by-type", "/api/datasets-tags-by-type")
+def tags_by_type(call: Call) -> dict[str, list[dict[str, Any]]]:
+    """The tags that listings can be filtered by, grouped by what they say."""
+    type = RepoType.MODEL if call.request.url.path.startswith("/api/models") else RepoType.DATASET
+    found: dict[str, list[dict[str, Any]]] = {}
+    for tag, _ in call.hub.listing.facets(call.viewer, ListQuery(type=type), limit=10_000):
+        kind, colon, value = tag.partition(":")
+        known = bool(colon) and kind in _TAG_TYPES
+        group, label = (kind, value) if known else ("other", tag)
+        found.setdefault(group, []).append({"id": tag, "label": label, "type": group, "clickable": True})
+    return found
+
+
 def _full_page(call: Call, page: RepoPage) -> list[dict[str, Any]]:
     return [full_info(at) for at in call.hub.reading.heads(call.viewer, page.repos)]
 

@@ -43,6 +43,14 @@ class MoveBody(msgspec.Struct, rename="camel"):
     type: str | None = None
 
 
+class DuplicateBody(msgspec.Struct):
+    """`POST …/duplicate`."""
+
+    repository: str
+    private: bool | None = None
+    visibility: Literal["public", "private", "protected"] | None = None
+
+
 class SettingsBody(msgspec.Struct):
     """`PUT …/settings`."""
 
@@ -103,6 +111,22 @@ def move(call: Call) -> dict[str, Any]:
         call.viewer, _split(body.from_repo, body.type), _split(body.to_repo, body.type)
     )
     return {"url": f"{call.base_url}/{repo.url_path}", "name": repo.repo_id}
+
+
+@routes.add("POST", "/api/{type:repotype}/{ns}/{name}/duplicate")
+def duplicate(call: Call) -> Response:
+    """Copy a repo under another name; when that is taken the answer is 409 with the same body."""
+    body, source = call.json(DuplicateBody), call.repo_id()
+    target = _split(body.repository, source.type)
+    status, error = 200, None
+    try:
+        private = _private(body.private, body.visibility)
+        repo = call.hub.repos.duplicate(call.viewer, source, target, private=private)
+    except NameTaken as taken:
+        repo = call.hub.repos.get(call.viewer, target)
+        status, error = 409, taken.message
+    answer = {"url": f"{call.base_url}/{repo.url_path}", "name": repo.repo_id}
+    return json_response(answer | ({"error": error} if error else {}), status)
 
 
 @routes.add("PUT", "/api/{type:repotype}/{ns}/{name}/settings")

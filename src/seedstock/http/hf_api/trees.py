@@ -12,7 +12,7 @@ from seedstock.core.errors import Invalid
 from seedstock.db.git import CommitRow
 from seedstock.http.hf_api.info import next_link
 from seedstock.http.routing import Call, Routes, json_response
-from seedstock.hub.reading import TreePage
+from seedstock.hub.reading import LargeFile, TreePage
 from seedstock.hub.trees import Entry
 
 routes = Routes()
@@ -68,6 +68,27 @@ def _entry(entry: Entry, page: TreePage) -> dict[str, Any]:
     if last is not None:
         found["lastCommit"] = {"id": last.oid, "title": last.title, "date": iso(last.committed_at)}
     return found
+
+
+@routes.add("GET", _REPO + "/lfs-files")
+def lfs_files(call: Call) -> Response:
+    """The large files that a repo was given."""
+    limit = call.number("limit", _PAGE, most=_PAGE) or 1
+    offset = call.number("cursor", 0, most=10**12)
+    found = call.hub.reading.large_files(call.viewer, call.repo_id(), limit + 1, offset)
+    headers = {"Link": next_link(call, offset + limit)} if len(found) > limit else {}
+    return json_response([_large_file(file) for file in found[:limit]], headers=headers)
+
+
+def _large_file(file: LargeFile) -> dict[str, Any]:
+    return {
+        "fileOid": file.digest,
+        "oid": file.digest,
+        "filename": file.path or "",
+        "size": file.size_bytes,
+        "pushedAt": iso(file.added_at),
+        **({"ref": "refs/heads/main"} if file.path else {}),
+    }
 
 
 @routes.add("GET", _REPO + "/refs")
@@ -127,6 +148,21 @@ class TagBody(msgspec.Struct):
 
     tag: str
     message: str | None = None
+
+
+class SquashBody(msgspec.Struct):
+    """`POST …/super-squash/{branch}`."""
+
+    message: str | None = None
+
+
+@routes.add("POST", _REPO + "/super-squash/{branch:path}")
+def super_squash(call: Call) -> dict[str, Any]:
+    """Make one commit of a branch's history."""
+    branch = call.param("branch")
+    message = (call.json(SquashBody).message or "").strip() or f"Super-squash branch '{branch}'"
+    call.hub.refs.squash(call.viewer, call.repo_id(), branch, message)
+    return {}
 
 
 @routes.add("POST", _REPO + "/branch/{branch:path}")
