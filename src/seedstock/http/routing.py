@@ -10,7 +10,6 @@ Paths arrive percent-decoded, so `refs/pr/1/a/b.txt` is one remainder: `hub.revi
 from __future__ import annotations
 
 import base64
-import binascii
 import inspect
 import logging
 from collections.abc import Awaitable, Callable
@@ -246,7 +245,7 @@ def _token_of(header: str) -> str:
     if kind.lower() == "basic":
         try:
             user, _, password = base64.b64decode(value, validate=True).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:  # malformed base64, non-ASCII base64, or not UTF-8
             raise Invalid("Malformed Basic credentials") from None
         return password or user
     raise Invalid(f"Unknown authorization scheme: {kind[:20]!r}")

@@ -109,12 +109,13 @@ class CommitWriter:
         return self._record(ref, viewer, message, tree, [], None, changes, replaces=head)
 
     def _apply(self, tree: str, operations: Sequence[Operation]) -> TreeEdit:
-        pointers = self._pointers([op for op in operations if isinstance(op, PutLarge)])
-        edit = TreeEdit(self._trees, tree)
         for operation in operations:
             check_file_path(
                 operation.path.rstrip("/") if isinstance(operation, DeleteFolder) else operation.path
             )
+        pointers = self._pointers([op for op in operations if isinstance(op, PutLarge)])
+        self._check_pointers([op for op in operations if isinstance(op, Put)])
+        edit = TreeEdit(self._trees, tree)
         edit.prefetch([operation.path for operation in operations])
         sources = [self._source(op, edit) for op in operations if isinstance(op, Copy)]
         # Deletions come first, so that "delete the folder, add a file in it" does what it says in any order.
@@ -152,6 +153,25 @@ class CommitWriter:
             pointers.append(blob_object(LfsPointer(Digest(op.digest), file.size_bytes).encode()))
         git.insert_objects(self._connection, self._repo.id, pointers)
         return {str(item.lfs_digest): Oid(item.oid) for item in pointers}
+
+    def _check_pointers(self, operations: Sequence[Put]) -> None:
+        """Refuse small files that point at a large file which the repo was not given.
+
+        A pointer is text that anybody can write; it must not become a right to read the bytes.
+        """
+        infos = git.load_blob_infos(self._connection, self._repo.id, [op.oid for op in operations])
+        digests = [info.lfs_digest for info in infos.values() if info.lfs_digest is not None]
+        known = files.files_in_repo(self._connection, self._repo.id, digests) if digests else {}
+        for op in operations:
+            info = infos[op.oid]
+            if info.lfs_digest is None:
+                continue
+            file = known.get(info.lfs_digest)
+            if file is None or file.size_bytes != info.lfs_size_bytes:
+                raise BadCommit(
+                    f"{op.path} is a pointer to a large file that was not uploaded to this repository",
+                    hint="upload the file itself",
+                )
 
     def _source(self, copy: Copy, edit: TreeEdit) -> tuple[str, Oid]:
         if copy.revision is None:

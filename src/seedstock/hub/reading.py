@@ -8,7 +8,7 @@ import msgspec
 
 from seedstock.accounts.permissions import Action
 from seedstock.content.service import Content
-from seedstock.core.errors import EntryNotFound
+from seedstock.core.errors import EntryNotFound, MissingBlob
 from seedstock.core.names import RepoId
 from seedstock.core.viewer import Viewer
 from seedstock.db import files, git, repos
@@ -168,7 +168,11 @@ class Reading:
             if entry.digest is None:
                 data = git.load_objects(connection, repo.id, [entry.oid])[entry.oid][1]
                 return FileAt(repo, commit.oid, path, entry, data, None)
-        return FileAt(repo, commit.oid, path, entry, None, self._content.get(entry.digest))
+        # By way of the repo's own files: a pointer alone is no right to the bytes.
+        file = self._content.find_in_repo(repo.id, [entry.digest]).get(entry.digest)
+        if file is None:
+            raise MissingBlob(f"{path} points at a file that this repository was not given")
+        return FileAt(repo, commit.oid, path, entry, None, file)
 
     def large_files(self, viewer: Viewer, repo_id: RepoId, limit: int, offset: int) -> list[LargeFile]:
         """A page of the large files of a repo, for those who may write to it."""

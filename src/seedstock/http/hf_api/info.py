@@ -197,12 +197,16 @@ def _query(call: Call, type: RepoType) -> ListQuery:
     if sort not in SORTS:
         raise Invalid(f"sort must be one of {', '.join(SORTS)}, not {sort[:60]!r}")
     least, most = _parameters(call.query("num_parameters"))
+    words, tags = call.request.query_params.getlist("search"), call.queries("filter")
+    # Each is a condition that the database checks per repo.
+    if len(words) + len(tags) > _MAX_CONDITIONS or any(len(text) > 1000 for text in words):
+        raise Invalid(f"At most {_MAX_CONDITIONS} search words and filters of 1000 characters may be combined")
     gated = call.query("gated")
     return ListQuery(
         type=type,
         author=call.query("author"),
-        search=tuple(call.request.query_params.getlist("search")),
-        tags=tuple(call.queries("filter")),
+        search=tuple(words),
+        tags=tuple(tags),
         pipeline_tag=call.query("pipeline_tag"),
         gated=None if gated is None else call.flag("gated"),
         min_parameters=least,
@@ -214,7 +218,8 @@ def _query(call: Call, type: RepoType) -> ListQuery:
     )
 
 
-_AMOUNT = re.compile(r"(min|max):(\d+(?:\.\d+)?)([KMBT]?)\Z", re.IGNORECASE)
+_AMOUNT = re.compile(r"(min|max):(\d{1,15}(?:\.\d{1,15})?)([KMBT]?)\Z", re.IGNORECASE)
+_MAX_CONDITIONS = 50
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
 
 
@@ -227,7 +232,8 @@ def _parameters(text: str | None) -> tuple[int | None, int | None]:
         match = _AMOUNT.match(part.strip())
         if match is None:
             raise Invalid(f"num_parameters is like 'min:6B,max:128B', not {part[:40]!r}")
-        found[match[1].lower()] = int(float(match[2]) * _UNITS[match[3].upper()])
+        # Clipped to what a database integer holds.
+        found[match[1].lower()] = min(int(float(match[2]) * _UNITS[match[3].upper()]), 2**63 - 1)
     return found.get("min"), found.get("max")
 
 
