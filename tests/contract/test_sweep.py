@@ -13,7 +13,13 @@ from hypothesis import strategies as st
 import seedstock.http.app  # noqa: F401 - registers the path convertors
 from seedstock.http.hf_api import accounts, commit, files, info, lfs, repos, trees
 
-PATHS = sorted({route.path for group in (accounts, commit, files, info, lfs, repos, trees) for route in group.routes.routes})
+PATHS = sorted(
+    {
+        route.path
+        for group in (accounts, commit, files, info, lfs, repos, trees)
+        for route in group.routes.routes
+    }
+)
 METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "BREW"]
 
 _odd = st.one_of(
@@ -62,7 +68,9 @@ def _targets(draw: st.DrawFn) -> str:
             parts.append("sweep")
         else:
             text = draw(_odd)
-            parts.append(quote(text.encode("utf-8", "surrogatepass"), safe="/%" if draw(st.booleans()) else ""))
+            parts.append(
+                quote(text.encode("utf-8", "surrogatepass"), safe="/%" if draw(st.booleans()) else "")
+            )
     return "/".join(parts)
 
 
@@ -80,7 +88,11 @@ def target(hub: Any) -> Any:
     deadline=None,
     derandomize=True,
     database=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
+    suppress_health_check=[
+        HealthCheck.function_scoped_fixture,
+        HealthCheck.too_slow,
+        HealthCheck.data_too_large,
+    ],
 )
 @given(method=st.sampled_from(METHODS), path=_targets(), body=_bodies, headers=_headers, query=_queries)
 def test_no_request_breaks_the_server(

@@ -15,16 +15,21 @@ from seedstock.db.engine import Database
 from seedstock.db.repos import RefRow
 from seedstock.hub import revisions
 from seedstock.hub.commits import CommitMessage, CommitWriter
+from seedstock.hub.index_queue import enqueue_index
 from seedstock.hub.repos import Repos
 from seedstock.hub.trees import TreeCache
+from seedstock.jobs.queue import Queue
 
 
 class Refs:
     """Refs of repos, changed by those who may write."""
 
-    def __init__(self, database: Database, register: Repos, cache: TreeCache, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, register: Repos, queue: Queue, cache: TreeCache, clock: Clock
+    ) -> None:
         self._database = database
         self._register = register
+        self._queue = queue
         self._cache = cache
         self._clock = clock
 
@@ -79,7 +84,8 @@ class Refs:
         with self._database.write() as connection:
             repo = self._register.get_on(connection, viewer, repo_id, Action.WRITE)
             writer = CommitWriter(connection, repo, self._cache, self._clock)
-            writer.squash(f"refs/heads/{name}", viewer, CommitMessage(message))
+            row = writer.squash(f"refs/heads/{name}", viewer, CommitMessage(message))
+            enqueue_index(self._queue, connection, repo.id, row.oid)
 
     def create_tag(
         self, viewer: Viewer, repo_id: RepoId, name: str, *, revision: str, message: str | None = None

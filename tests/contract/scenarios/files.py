@@ -243,7 +243,9 @@ def offline_after_download():
     path = snapshot_download(repo_id)
     code = f"import huggingface_hub as h; print(h.snapshot_download({repo_id!r}))"
     environ = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_ENDPOINT": "http://127.0.0.1:9"}
-    done = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=True
+    )
     equal(done.stdout.strip(), path)
 
 

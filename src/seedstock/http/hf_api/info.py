@@ -200,7 +200,9 @@ def _query(call: Call, type: RepoType) -> ListQuery:
     words, tags = call.request.query_params.getlist("search"), call.queries("filter")
     # Each is a condition that the database checks per repo.
     if len(words) + len(tags) > _MAX_CONDITIONS or any(len(text) > 1000 for text in words):
-        raise Invalid(f"At most {_MAX_CONDITIONS} search words and filters of 1000 characters may be combined")
+        raise Invalid(
+            f"At most {_MAX_CONDITIONS} search words and filters of 1000 characters may be combined"
+        )
     gated = call.query("gated")
     return ListQuery(
         type=type,
