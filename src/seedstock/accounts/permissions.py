@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Any
 
-from seedstock.core.errors import Forbidden, RepoNotFound, Unauthenticated
+from seedstock.core.errors import Forbidden, GatedRepo, RepoNotFound, Unauthenticated
 from seedstock.core.viewer import OrgRole, TokenRole, Viewer
 from seedstock.db.repos import RepoRow
 
@@ -18,14 +18,18 @@ class Action(IntEnum):
     """What is asked for, each including the ones before it."""
 
     READ = 1
-    WRITE = 2
-    ADMIN = 3
+    """See that it exists, its card, listing and history."""
+    DOWNLOAD = 2
+    """Read its files; the same as READ unless the repo is gated."""
+    WRITE = 3
+    ADMIN = 4
     """Settings, visibility, move and delete."""
 
 
 def allowed(viewer: Viewer, action: Action, repo: RepoRow) -> bool:
     """Whether the viewer may do that to the repo."""
-    if action is Action.READ and not repo.private:
+    open_to_all = not repo.private and (action is Action.READ or repo.gated is None)
+    if action <= Action.DOWNLOAD and open_to_all:
         return True
     if viewer.anonymous:
         return False
@@ -37,6 +41,11 @@ def check(viewer: Viewer, action: Action, repo: RepoRow) -> None:
     if not allowed(viewer, Action.READ, repo):
         raise RepoNotFound
     if not allowed(viewer, action, repo):
+        if action is Action.DOWNLOAD:
+            raise GatedRepo(
+                f"Access to {repo.namespace}/{repo.name} is restricted to members of {repo.namespace}",
+                hint=f"ask an admin of {repo.namespace} to add you",
+            )
         if viewer.anonymous:
             raise Unauthenticated("Sign in or send a token to do this")
         raise Forbidden(
@@ -61,7 +70,7 @@ def _role_allows(viewer: Viewer, action: Action, repo: RepoRow) -> bool:
     role = viewer.role_in(repo.namespace_id)
     if role is None:
         return False
-    if action is Action.READ or role is OrgRole.ADMIN:
+    if action <= Action.DOWNLOAD or role is OrgRole.ADMIN:
         return True
     own = repo.created_by == viewer.account_id
     if action is Action.WRITE:
@@ -74,8 +83,8 @@ def _credential_allows(viewer: Viewer, action: Action, repo: RepoRow) -> bool:
     if credential is None or credential.role is TokenRole.WRITE:
         return True
     if credential.role is TokenRole.READ:
-        return action is Action.READ
-    wanted = "repo.content.read" if action is Action.READ else "repo.write"
+        return action <= Action.DOWNLOAD
+    wanted = "repo.content.read" if action <= Action.DOWNLOAD else "repo.write"
     return any(wanted in _granted(scope) and _covers(scope, repo) for scope in credential.scopes)
 
 

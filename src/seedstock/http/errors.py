@@ -39,7 +39,7 @@ _CODES: list[tuple[type[HubError], str]] = [
 
 def status_of(error: HubError, *, anonymous: bool) -> int:
     """HTTP status of an error; to an anonymous caller a missing repo is one to sign in for."""
-    if isinstance(error, errors.RepoNotFound) and anonymous:
+    if isinstance(error, errors.RepoNotFound | errors.GatedRepo) and anonymous:
         return 401
     return next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
+import signal
 import socket
 import threading
 import time
@@ -22,6 +24,7 @@ from seedstock.wiring import open_hub
 
 log = logging.getLogger("seedstock.server")
 _DRAIN_S = 30
+_PR_SET_PDEATHSIG = 1
 
 
 def free_port(host: str) -> int:
@@ -51,6 +54,8 @@ def serve(settings: Settings, on_ready: Callable[[str], None]) -> None:
 
 def _application(settings: Settings) -> Any:
     """Built in each worker process, after the fork: database connections do not cross it."""
+    # A worker that outlived a killed parent would hold the port and keep the next start out.
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     hub = open_hub(settings)

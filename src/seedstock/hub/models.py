@@ -6,6 +6,7 @@ import re
 
 import msgspec
 
+from seedstock.accounts.permissions import Action, check
 from seedstock.content.service import Content
 from seedstock.core.errors import Invalid, ModelNotRunnable, RepoNotFound, Unauthenticated
 from seedstock.core.names import RepoId, RepoType
@@ -85,6 +86,7 @@ class Models:
             raise Unauthenticated("Sign in or send a token to run models")
         wanted = parse_model_name(name)
         at = self._reading.repo_at(viewer, wanted.repo, wanted.revision)
+        check(viewer, Action.DOWNLOAD, at.repo)
         entry = pick_gguf(at.entries, wanted.file)
         if entry is None or entry.digest is None:
             what = f"no GGUF file {wanted.file!r}" if wanted.file else "no GGUF file"

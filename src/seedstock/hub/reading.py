@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from seedstock.accounts.permissions import Action
+from seedstock.accounts.permissions import Action, check
 from seedstock.content.service import Content
 from seedstock.core.errors import EntryNotFound, MissingBlob
 from seedstock.core.names import RepoId
@@ -22,6 +22,9 @@ from seedstock.hub.repos import Repos, repo_id_of
 from seedstock.hub.revisions import Revision
 from seedstock.hub.trees import Entry, TreeCache, Trees
 from seedstock.metadata.summary import RepoMetadata
+
+# What says how to get access must be readable without it.
+_UNGATED = frozenset({"README.md", ".gitattributes"})
 
 
 class RepoAt(msgspec.Struct, frozen=True):
@@ -161,6 +164,8 @@ class Reading:
         with self._database.read() as connection:
             repo = self._register.get_on(connection, viewer, repo_id)
             revision, path = revisions.split(connection, repo, rest)
+            if path not in _UNGATED:
+                check(viewer, Action.DOWNLOAD, repo)
             commit = revisions.get_commit(connection, repo.id, revision.oid)
             entry = Trees(connection, repo.id, self._cache).find(commit.tree_oid, path)
             if entry is None or entry.is_tree:

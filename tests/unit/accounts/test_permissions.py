@@ -5,12 +5,17 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+import msgspec
 import pytest
 
-from seedstock.accounts.permissions import Action, allowed
-from seedstock.core.errors import HubError, Invalid, InvalidToken, NameTaken
+from seedstock.accounts.permissions import Action, allowed, check
+from seedstock.core.errors import GatedRepo, HubError, Invalid, InvalidToken, NameTaken
+from seedstock.core.names import RepoId, RepoType
 from seedstock.core.viewer import ANONYMOUS, Credential, Membership, OrgRole, TokenRole, Viewer
 from seedstock.db.repos import RepoRow
+from seedstock.hub.commits import CommitMessage
+from seedstock.hub.operations import Put
+from seedstock.hub.repos import RepoSettings
 from seedstock.wiring import Hub
 
 ORG, ADA, BOB = 7, 1, 2
@@ -54,8 +59,8 @@ def member(
 # role -> the strongest action on a private repo that somebody else made
 STRONGEST = {
     None: 0,
-    OrgRole.READ: Action.READ,
-    OrgRole.CONTRIBUTOR: Action.READ,
+    OrgRole.READ: Action.DOWNLOAD,
+    OrgRole.CONTRIBUTOR: Action.DOWNLOAD,
     OrgRole.WRITE: Action.WRITE,
     OrgRole.ADMIN: Action.ADMIN,
 }
@@ -136,3 +141,42 @@ def test_names_are_unique_whatever_their_case(hub: Hub) -> None:
         hub.accounts.create_org("Ada")
     with pytest.raises(HubError):
         hub.accounts.create_user("api")
+
+
+def gated() -> RepoRow:
+    return msgspec.structs.replace(repo(private=False), gated="manual")
+
+
+@pytest.mark.parametrize("role", list(STRONGEST))
+def test_gated_repos_are_seen_by_all_and_downloaded_by_members(role: OrgRole | None) -> None:
+    assert allowed(member(role), Action.READ, gated())
+    assert allowed(member(role), Action.DOWNLOAD, gated()) is (role is not None)
+    assert not allowed(ANONYMOUS, Action.DOWNLOAD, gated())
+    with pytest.raises(GatedRepo):
+        check(ANONYMOUS, Action.DOWNLOAD, gated())
+
+
+def test_every_way_to_the_bytes_of_a_gated_repo_is_closed(hub: Hub) -> None:
+    hub.accounts.create_user("ada")
+    hub.accounts.create_user("bob")
+    ada, bob = (
+        hub.accounts.viewer_for_token(hub.accounts.create_token(name, role=TokenRole.WRITE))
+        for name in ("ada", "bob")
+    )
+    name = RepoId(RepoType.MODEL, "ada", "m")
+    hub.repos.create(ada, name)
+    hub.repos.change(ada, name, RepoSettings(gated="manual"))
+    row, ref = hub.writing.begin(ada, name, "main")
+    [oid] = hub.writing.store_blobs(row, [b"{}"])
+    hub.writing.commit(ada, row, ref, CommitMessage("t"), [Put("config.json", oid)])
+    assert hub.reading.repo_at(bob, name).repo.gated == "manual"
+    assert hub.reading.file(ada, name, "main/config.json").data == b"{}"
+    for attempt in (
+        lambda: hub.reading.file(bob, name, "main/config.json"),
+        lambda: hub.git.advertise(bob, name),
+        lambda: list(hub.git.upload_pack(bob, name, b"")),
+        lambda: hub.models.locate(bob, "ada/m"),
+        lambda: hub.repos.get(bob, name, Action.DOWNLOAD),
+    ):
+        with pytest.raises(GatedRepo):
+            attempt()

@@ -163,7 +163,7 @@ def test_copies_keep_what_they_copied(hub: Hub, ada: Viewer) -> None:
         ([Copy("b", "none")], EntryNotFound),
         ([PutLarge("x", "zz")], BadCommit),
         ([Delete("../x")], BadPath),
-        ([PutLarge(".git/x", "0" * 64)], BadCommit),
+        ([PutLarge(".git/x", "0" * 64)], BadPath),
     ],
 )
 def test_operations_that_cannot_be_applied(

@@ -57,7 +57,7 @@ def batch(call: Call) -> Response:
         if not is_digest(item.oid) or not 0 <= item.size <= _MAX_BYTES:
             raise Invalid(f"Malformed object {item.oid[:80]!r} of {item.size} bytes")
     upload = body.operation == "upload"
-    repo = call.hub.repos.get(call.viewer, call.repo_id(), Action.WRITE if upload else Action.READ)
+    repo = call.hub.repos.get(call.viewer, call.repo_id(), Action.WRITE if upload else Action.DOWNLOAD)
     present = call.hub.content.find_in_repo(repo.id, [item.oid for item in body.objects])
     if upload:
         parts = "multipart" in body.transfers

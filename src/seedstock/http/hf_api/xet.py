@@ -6,7 +6,6 @@ from starlette.responses import Response
 
 from seedstock.accounts.permissions import Action
 from seedstock.content.xet_scope import Access
-from seedstock.core.errors import Unauthenticated
 from seedstock.http.routing import Call, Routes, json_response
 
 routes = Routes()
@@ -17,17 +16,13 @@ _REPO = "/api/{type:repotype}/{ns}/{name}"
 @routes.add("GET", _REPO + "/xet-read-token/{rest:path}", _REPO + "/xet-read-token")
 def read_token(call: Call) -> Response:
     """A token to download; revision and path do not matter to it."""
-    return _token(call, Action.READ, Access.READ)
+    return _token(call, Action.DOWNLOAD, Access.READ)
 
 
 @routes.add("GET", _REPO + "/xet-write-token/{rest:path}", _REPO + "/xet-write-token")
 def write_token(call: Call) -> Response:
-    """A token to upload. Who may read may propose, so that a pull request needs no more than that."""
-    revision = str(call.request.path_params.get("rest", ""))
-    proposal = call.flag("create_pr") or revision.startswith("refs/pr/")
-    if proposal and call.viewer.anonymous:
-        raise Unauthenticated("Sign in or send a token to upload")
-    return _token(call, Action.READ if proposal else Action.WRITE, Access.WRITE)
+    """A token to upload."""
+    return _token(call, Action.WRITE, Access.WRITE)
 
 
 def _token(call: Call, action: Action, access: Access) -> Response:

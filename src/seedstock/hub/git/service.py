@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from seedstock.accounts.permissions import Action
 from seedstock.core.names import RepoId
 from seedstock.core.viewer import Viewer
 from seedstock.db import repos
@@ -23,12 +24,12 @@ class GitReader:
         from seedstock.hub.git.upload_pack import advertisement
 
         with self._database.read() as connection:
-            repo = self._register.get_on(connection, viewer, repo_id)
+            repo = self._register.get_on(connection, viewer, repo_id, Action.DOWNLOAD)
             return advertisement(repos.list_refs(connection, repo.id))
 
     def upload_pack(self, viewer: Viewer, repo_id: RepoId, body: bytes) -> Iterable[bytes]:
         """The answer to one `git-upload-pack` request, in pieces. Raises RepoNotFound, Invalid, Integrity."""
         from seedstock.hub.git.upload_pack import upload_pack
 
-        repo = self._register.get(viewer, repo_id)
+        repo = self._register.get(viewer, repo_id, Action.DOWNLOAD)
         return upload_pack(self._database, repo, body)
