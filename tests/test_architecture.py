@@ -26,10 +26,13 @@ SIDEWAYS = {
     "content": {"accounts"},
     "store": {"xet"},
     "db": {"xet"},
-    "http": {"web"},
+    "web": {"http"},
     "wiring": {"settings"},
     "housekeeping": {"wiring"},
 }
+# `http.app` alone puts the pages among the routes, inside functions; pages need no more of `http` than these.
+COMPOSES = {"http/app.py": {"web"}}
+PAGES_MAY_USE = {"routing", "errors", "receive"}
 NEVER_FROM_THE_EDGE = {"db", "store"}
 # Row types are plain frozen structs that services return; the edge may name them, and nothing else of `db`.
 ROW_TYPES = {"RepoRow", "FileRow", "CommitRow", "RefRow", "AccountRow", "TokenRow", "JobRow"}
@@ -62,6 +65,16 @@ def _imports(path: Path) -> list[tuple[str, set[str]]]:
     return [(folder, names) for folder, names in found if not folder.startswith("__")]
 
 
+def _modules_of(path: Path, folder: str) -> set[str]:
+    """The modules of one folder that a file imports from."""
+    prefix = f"seedstock.{folder}."
+    return {
+        node.module.removeprefix(prefix).split(".")[0]
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(prefix)
+    }
+
+
 def _folder(path: Path) -> str:
     return path.relative_to(SOURCE).parts[0].removesuffix(".py")
 
@@ -79,11 +92,14 @@ def test_dependencies_point_one_way(path: Path) -> None:
     for folder, names in _imports(path):
         if folder == own:
             continue
-        below = _layer(folder) < _layer(own) or folder in SIDEWAYS.get(own, set())
+        extra = COMPOSES.get(path.relative_to(SOURCE).as_posix(), set())
+        below = _layer(folder) < _layer(own) or folder in SIDEWAYS.get(own, set()) | extra
         assert below, f"{own} may not import {folder}"
         if own in {"http", "web"} and folder in NEVER_FROM_THE_EDGE:
             assert names
             assert names <= ROW_TYPES, f"{own} reaches into {folder} for {names - ROW_TYPES}"
+    if own == "web":
+        assert _modules_of(path, "http") <= PAGES_MAY_USE
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))

@@ -14,6 +14,7 @@ from seedstock.content.xet import Xet
 from seedstock.core.clock import Clock, now_ms
 from seedstock.db.engine import Database
 from seedstock.db.migrate import upgrade
+from seedstock.hub.browsing import Browsing
 from seedstock.hub.downloads import DownloadCounter
 from seedstock.hub.git.service import GitReader
 from seedstock.hub.indexing import Indexer
@@ -23,6 +24,7 @@ from seedstock.hub.reading import Reading
 from seedstock.hub.refs import Refs
 from seedstock.hub.repos import Repos
 from seedstock.hub.trees import TreeCache
+from seedstock.hub.uploads import Uploads
 from seedstock.hub.writing import Writing
 from seedstock.jobs.queue import Queue
 from seedstock.run.service import ModelRunner
@@ -47,7 +49,9 @@ class Hub:
     repos: Repos
     refs: Refs
     reading: Reading
+    browsing: Browsing
     writing: Writing
+    uploads: Uploads
     listing: Listing
     downloads: DownloadCounter
     models: Models
@@ -98,6 +102,7 @@ def open_hub(settings: Settings, clock: Clock = now_ms) -> Hub:
     repos = Repos(database, queue, cache, clock)
     reading = Reading(database, repos, content, cache)
     listing = Listing(database)
+    writing = Writing(database, repos, queue, cache, clock)
     return Hub(
         settings=settings,
         database=database,
@@ -110,7 +115,9 @@ def open_hub(settings: Settings, clock: Clock = now_ms) -> Hub:
         repos=repos,
         refs=Refs(database, repos, queue, cache, clock),
         reading=reading,
-        writing=Writing(database, repos, queue, cache, clock),
+        browsing=Browsing(database, repos, reading, content, cache),
+        writing=writing,
+        uploads=Uploads(database, repos, writing, content, signer),
         listing=listing,
         downloads=DownloadCounter(database, clock),
         indexer=Indexer(database, content, cache, clock),

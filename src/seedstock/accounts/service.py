@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy.exc
 
 from seedstock.accounts import secrets
+from seedstock.accounts.attempts import Attempts
 from seedstock.core.clock import DAY_MS, Clock
 from seedstock.core.errors import Invalid, InvalidToken, NameTaken, NotFound
 from seedstock.core.names import check_account_name
@@ -25,6 +26,7 @@ class Accounts:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
+        self._attempts = Attempts(clock)
 
     def create_user(
         self,
@@ -204,14 +206,20 @@ class Accounts:
                 rows.touch_token(connection, row.id, at)
         return viewer
 
-    def sign_in(self, name: str, password: str) -> str:
-        """Open a browser session and return its id. Raises Invalid on a wrong name or password."""
+    def sign_in(self, name: str, password: str, address: str = "") -> str:
+        """Open a browser session and return its id.
+
+        Raises Invalid on a wrong name or password, LimitExceeded when that failed too often from `address`.
+        """
         at = self._clock()
+        self._attempts.check(name, address)
         with self._database.read() as connection:
             account = rows.find_account(connection, name)
         usable = account is not None and not account.disabled and account.kind == "user"
         if not secrets.check_password(account.password_hash if account and usable else None, password):
+            self._attempts.failed(name, address)
             raise Invalid("Wrong user name or password")
+        self._attempts.succeeded(name, address)
         assert account is not None
         session = secrets.new_session_id()
         with self._database.write() as connection:

@@ -62,11 +62,21 @@ class Content:
             raise BadUpload(f"Received {staged.size_bytes} bytes where {size_bytes} were announced")
         if staged.sha256 != digest:
             raise BadUpload(f"Received bytes have sha256 {staged.sha256}, not {digest} as announced")
+        self._adopt(repo_id, staged)
+
+    def add_received(self, repo_id: int, staged: StagedFile) -> str:
+        """Take in a received file that nobody announced, as a browser sends it; its digest."""
+        staged.finish()
+        self._adopt(repo_id, staged)
+        return staged.sha256
+
+    def _adopt(self, repo_id: int, staged: StagedFile) -> None:
+        digest = staged.sha256
         key = f"files/{digest[:2]}/{digest[2:4]}/{digest}"
         self.objects.adopt(key, staged)
         at = self._clock()
         with self._database.write() as connection:
-            rows.add_representation(connection, digest, size_bytes, at, object_key=key)
+            rows.add_representation(connection, digest, staged.size_bytes, at, object_key=key)
             rows.allow_in_repo(connection, repo_id, [digest], at)
 
     def allow_in_repo(self, repo_id: int, digests: Sequence[str]) -> None:

@@ -21,8 +21,9 @@ MAX_PATH_BYTES = 4096
 # First path segments of the site itself, and second segments that routes use after a bare repo name.
 RESERVED_ACCOUNTS = frozenset(
     "api v1 v2 cas models datasets spaces kernels login logout join settings new static health healthz metrics oauth"
-    " admin docs search trending organizations users collections papers lfs upload uploads chat compare resolve"
-    " raw tree blob commit commits refs well-known favicon.ico robots.txt foundations about".split()
+    " admin docs search trending organizations users collections papers upload uploads chat compare resolve"
+    " raw tree blob commit commits refs well-known favicon.ico favicon.svg robots.txt foundations about avatars lfs"
+    " lfs-object lfs-part lfs-complete".split()
 )
 
 

@@ -201,6 +201,26 @@ def count_history(connection: sa.Connection, repo_id: int, oid: str) -> int:
     return int(connection.execute(sa.select(sa.func.count()).select_from(ancestors)).scalar_one())
 
 
+def history_of_path(
+    connection: sa.Connection, repo_id: int, oid: str, path: str, limit: int, offset: int
+) -> list[CommitRow]:
+    """Ancestors of `oid` that changed a file or folder, newest first."""
+    ancestors = _ancestors(repo_id, oid)
+    rows = connection.execute(
+        sa.select(*_COMMIT_COLUMNS)
+        .join(ancestors, ancestors.c.oid == commits.c.oid)
+        .join(
+            commit_changes,
+            sa.and_(commit_changes.c.repo_id == repo_id, commit_changes.c.commit_oid == commits.c.oid),
+        )
+        .where(commits.c.repo_id == repo_id, commit_changes.c.path == path)
+        .order_by(commits.c.generation.desc(), commits.c.committed_at.desc(), commits.c.oid)
+        .limit(limit)
+        .offset(offset)
+    )
+    return [CommitRow(*row) for row in rows]
+
+
 def last_touching(
     connection: sa.Connection, repo_id: int, oid: str, paths: Sequence[str]
 ) -> dict[str, CommitRow]:

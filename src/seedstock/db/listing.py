@@ -30,6 +30,8 @@ class ListQuery(msgspec.Struct, frozen=True):
     search: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     pipeline_tag: str | None = None
+    library: str | None = None
+    license: str | None = None
     runnable: bool | None = None
     gated: bool | None = None
     min_parameters: int | None = None
@@ -78,6 +80,41 @@ def count_tags(connection: sa.Connection, query: ListQuery, limit: int) -> list[
     return [(row.tag, row.uses) for row in connection.execute(statement)]
 
 
+FACETS: dict[str, sa.ColumnElement[Any]] = {
+    "task": repos.c.pipeline_tag,
+    "library": repos.c.library_name,
+    "license": repos.c.license,
+}
+
+
+def count_values(
+    connection: sa.Connection, query: ListQuery, facet: str, limit: int
+) -> list[tuple[str, int]]:
+    """The most frequent values of a column among the repos of a query."""
+    column = FACETS[facet]
+    statement = (
+        sa.select(column.label("value"), sa.func.count().label("uses"))
+        .select_from(repos.join(accounts, accounts.c.id == repos.c.namespace_id))
+        .where(*_conditions(query), column.is_not(None))
+        .group_by(column)
+        .order_by(sa.desc("uses"), column)
+        .limit(limit)
+    )
+    return [(row.value, row.uses) for row in connection.execute(statement)]
+
+
+def list_named(
+    connection: sa.Connection, query: ListQuery, names: Sequence[tuple[str, str]]
+) -> list[RepoRow]:
+    """Those of the named (namespace, name) repos that the query covers."""
+    pairs = [(namespace.lower(), name.lower()) for namespace, name in names]
+    statement = repo_select.where(
+        *_conditions(query), sa.tuple_(accounts.c.name_key, repos.c.name_key).in_(pairs)
+    )
+    found: Sequence[Sequence[Any]] = connection.execute(statement).all()
+    return [RepoRow(*row) for row in found]
+
+
 def _conditions(query: ListQuery) -> list[sa.ColumnElement[bool]]:
     return [*_visibility(query), *_names(query), *_facts(query)]
 
@@ -103,6 +140,10 @@ def _names(query: ListQuery) -> Iterator[sa.ColumnElement[bool]]:
 def _facts(query: ListQuery) -> Iterator[sa.ColumnElement[bool]]:
     if query.pipeline_tag:
         yield repos.c.pipeline_tag == query.pipeline_tag
+    if query.library:
+        yield repos.c.library_name == query.library
+    if query.license:
+        yield repos.c.license == query.license
     if query.runnable is not None:
         yield repos.c.runnable.is_(query.runnable)
     if query.gated is not None:

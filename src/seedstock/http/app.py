@@ -8,6 +8,7 @@ import uuid
 from types import ModuleType
 
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -37,8 +38,11 @@ def route_groups() -> list[ModuleType]:
     """The modules that declare routes, the most frequent routes first: matching is in this order."""
     from seedstock.http import cas, git_smart, openai
     from seedstock.http.hf_api import accounts, commit, files, info, lfs, repos, trees, xet
+    from seedstock.web.pages import groups
 
-    return [info, files, trees, commit, lfs, xet, cas, repos, accounts, git_smart, openai]
+    # Pages come last: the addresses of an account and of a repo match nearly everything.
+    api = [info, files, trees, commit, lfs, xet, cas, repos, accounts, git_smart, openai]
+    return [*api, *groups()]
 
 
 def build_app(hub: Hub) -> ASGIApp:
@@ -56,7 +60,11 @@ async def _health(_request: Request) -> Response:
 
 
 async def _no_route(request: Request, _error: Exception) -> Response:
+    from seedstock.web.pages.answer import render_missing, wants_html
+
     status = getattr(_error, "status_code", 404)
+    if status == 404 and wants_html(request):
+        return await run_in_threadpool(render_missing, request)
     return JSONResponse({"error": f"Nothing answers {request.method} {request.url.path[:200]}"}, status)
 
 

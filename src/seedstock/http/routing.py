@@ -43,6 +43,42 @@ class Call:
         self.hub = hub
         self.viewer: Viewer = ANONYMOUS
         self.body = b""
+        self._unconfirmed: Viewer | None = None
+
+    def set_session_viewer(self, viewer: Viewer) -> None:
+        """Take the owner of a session cookie as caller, if the request shows that a page of ours sent it.
+
+        A multipart form shows it in a field that is not read yet: the caller stays anonymous until then.
+        Raises Forbidden.
+        """
+        request = self.request
+        kind = request.headers.get("content-type", "")
+        sent = request.headers.get("x-csrf-token") or ""
+        if request.method in {"GET", "HEAD", "OPTIONS"}:
+            self.viewer = viewer
+            return
+        if not sent and kind.startswith("multipart/form-data"):
+            self._unconfirmed = viewer
+            return
+        if not sent and self.body and kind.startswith("application/x-www-form-urlencoded"):
+            sent = self.form().get("csrf", [""])[0]
+        self._confirm(viewer, sent)
+
+    @property
+    def awaits_form(self) -> bool:
+        """Whether a session waits for `confirm_form`."""
+        return self._unconfirmed is not None
+
+    def confirm_form(self, csrf: str) -> None:
+        """Settle who sent a multipart form, by its field `csrf`. Raises Forbidden."""
+        if self._unconfirmed is not None:
+            self._confirm(self._unconfirmed, csrf)
+
+    def _confirm(self, viewer: Viewer, csrf: str) -> None:
+        assert viewer.credential is not None
+        if not self.hub.signer.verify("csrf", viewer.credential.session or "", csrf):
+            raise Forbidden("This form has expired", hint="reload the page and send it again")
+        self.viewer = viewer
 
     def param(self, name: str) -> str:
         """A path parameter."""
@@ -137,7 +173,7 @@ class Routes:
 
     def __init__(self, render_error: ErrorRenderer | None = None, identify: Identifier | None = None) -> None:
         self._render_error = render_error
-        self._identify = identify or _identify
+        self._identify = identify or identify_caller
         self.routes: list[Route] = []
         self.declared: list[Declared] = []
 
@@ -209,7 +245,7 @@ def _invoke(handler: Handler, identify: Identifier, call: Call) -> Any:
     return handler(call)
 
 
-def _identify(call: Call) -> None:
+def identify_caller(call: Call) -> None:
     """Set the viewer from a bearer token, Basic credentials, or the session cookie (with its CSRF check)."""
     header = call.request.headers.get("authorization")
     if header:
@@ -223,19 +259,7 @@ def _identify(call: Call) -> None:
     viewer = call.hub.accounts.viewer_for_session(session)
     if viewer is None:
         return
-    if call.request.method not in {"GET", "HEAD", "OPTIONS"}:
-        _check_csrf(call, viewer)
-    call.viewer = viewer
-
-
-def _check_csrf(call: Call, viewer: Viewer) -> None:
-    assert viewer.credential is not None
-    sent = call.request.headers.get("x-csrf-token") or ""
-    content_type = call.request.headers.get("content-type", "")
-    if not sent and call.body and content_type.startswith("application/x-www-form-urlencoded"):
-        sent = call.form().get("csrf", [""])[0]
-    if not call.hub.signer.verify("csrf", viewer.credential.session or "", sent):
-        raise Forbidden("This form has expired", hint="reload the page and send it again")
+    call.set_session_viewer(viewer)
 
 
 def _token_of(header: str) -> str:

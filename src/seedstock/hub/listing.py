@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 import msgspec
 
 from seedstock.core.viewer import TokenRole, Viewer
@@ -47,6 +49,27 @@ class Listing:
         """The most frequent tags among the repos of the query."""
         with self._database.read() as connection:
             return rows.count_tags(connection, _limited(viewer, query), limit)
+
+    def values(self, viewer: Viewer, query: ListQuery, facet: str, limit: int = 12) -> list[tuple[str, int]]:
+        """The most frequent values of `task`, `library` or `license` among the repos of the query."""
+        with self._database.read() as connection:
+            return rows.count_values(connection, _limited(viewer, query), facet, limit)
+
+    def named(self, viewer: Viewer, type: str, names: Iterable[str]) -> dict[str, RepoRow]:
+        """Those of the repos that are here for the viewer, by the names they were asked for."""
+        wanted = {name: name.partition("/") for name in names if name.count("/") == 1}
+        if not wanted:
+            return {}
+        pairs = [(namespace, short) for namespace, _, short in wanted.values()]
+        with self._database.read() as connection:
+            found = rows.list_named(connection, _limited(viewer, ListQuery(type=type)), pairs)
+        by_key = {repo.repo_id.lower(): repo for repo in found}
+        return {name: by_key[name.lower()] for name in wanted if name.lower() in by_key}
+
+    def tags_of(self, found: Sequence[RepoRow]) -> dict[int, list[str]]:
+        """The tags of repos that the viewer was shown."""
+        with self._database.read() as connection:
+            return repos.tags_of(connection, [repo.id for repo in found])
 
     def liked_by(self, account_id: int, viewer: Viewer, limit: int, offset: int) -> list[tuple[RepoRow, int]]:
         """Repos that somebody likes, those that the viewer may see."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import msgspec
+import sqlalchemy as sa
 
 from seedstock.accounts.permissions import Action, check
 from seedstock.content.service import Content
@@ -90,12 +91,15 @@ class Reading:
         """A repo with all that its info says. Raises RepoNotFound, RevisionNotFound."""
         with self._database.read() as connection:
             repo = self._register.get_on(connection, viewer, repo_id)
-            at = revisions.resolve(connection, repo, revision)
-            commit = revisions.get_commit(connection, repo.id, at.oid)
-            entries = Trees(connection, repo.id, self._cache).listing(commit.tree_oid, "", recursive=True)
-            metadata = describe(connection, repo, commit.oid, entries, self._metadata)
-            liked = viewer.account_id is not None and repos.likes_repo(connection, repo.id, viewer.account_id)
-            return RepoAt(repo, at, commit, entries, metadata, liked)
+            return self.repo_at_on(connection, viewer, repo, revisions.resolve(connection, repo, revision))
+
+    def repo_at_on(self, connection: sa.Connection, viewer: Viewer, repo: RepoRow, at: Revision) -> RepoAt:
+        """`repo_at`, of a repo that the viewer was found to see."""
+        commit = revisions.get_commit(connection, repo.id, at.oid)
+        entries = Trees(connection, repo.id, self._cache).listing(commit.tree_oid, "", recursive=True)
+        metadata = describe(connection, repo, commit.oid, entries, self._metadata)
+        liked = viewer.account_id is not None and repos.likes_repo(connection, repo.id, viewer.account_id)
+        return RepoAt(repo, at, commit, entries, metadata, liked)
 
     def heads(self, viewer: Viewer, found: Sequence[RepoRow]) -> list[RepoAt]:
         """Repos of a listing that the viewer was shown, each at the head of main."""

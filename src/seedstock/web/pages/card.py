@@ -1,0 +1,135 @@
+"""The first tab of a repo: its card, and what its files say about themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+from starlette.responses import Response
+
+from seedstock.accounts.permissions import Action, allowed
+from seedstock.core.names import RepoType
+from seedstock.http.routing import Call
+from seedstock.hub.listing import ListQuery
+from seedstock.hub.reading import RepoAt
+from seedstock.metadata.card import texts
+from seedstock.web.markdown import RepoLinks
+from seedstock.web.pages.answer import moment, page_routes, redirect, show
+from seedstock.web.pages.cached_markdown import CACHE
+from seedstock.web.pages.cards import cards_of, licence_label
+from seedstock.web.pages.header import below, header_of, parameters
+from seedstock.web.views.common import Fact, Link, Notice, NoticeKind
+from seedstock.web.views.repos import CardPage, DtypeShare, MetadataPanelView, WeightFileView
+
+routes = page_routes()
+
+_NOTICES = {
+    "created": "The repository is ready. Push to it, or upload files from the browser.",
+    "uploaded": "Your files are committed.",
+    "moved": "The repository has its new name; the old address leads here.",
+}
+_MOST_WEIGHTS = 12
+# Tags that the panel says in better places, or that mean nothing here.
+_HIDDEN_TAGS = ("license:", "base_model:", "dataset:", "region:", "language:", "task_categories:")
+
+
+@routes.add("POST", *below("/like"))
+def like(call: Call) -> Response:
+    """Like a repo, or take it back."""
+    liked = call.form().get("liked", ["true"])[0] == "true"
+    repo = call.hub.repos.like(call.viewer, call.repo_id(), liked=liked)
+    call.hub.downloads.rank(repo.id)
+    return redirect(f"/{repo.url_path}")
+
+
+@routes.add("GET", *below(""))
+def card(call: Call) -> Response:
+    """A repo's first page."""
+    at = call.hub.reading.repo_at(call.viewer, call.repo_id())
+    header = header_of(call, at)
+    readme = call.hub.browsing.readme(at)
+    text = _NOTICES.get(call.query("done") or "")
+    writes = allowed(call.viewer, Action.WRITE, at.repo)
+    view = CardPage(
+        header=header,
+        metadata=_panel(at, header.url),
+        readme_html=CACHE.render(*readme, RepoLinks(header.url, "main")) or None if readme else None,
+        updated_at=moment(at.commit.committed_at),
+        edit_href=f"{header.url}/blob/main/README.md" if readme else None,
+        notice=Notice(NoticeKind.GOOD, text) if text and writes else None,
+        derived=_derived(call, at),
+    )
+    return show(call, view)
+
+
+def _derived(call: Call, at: RepoAt) -> tuple[Any, ...]:
+    if at.repo.type != RepoType.MODEL:
+        return ()
+    query = ListQuery(type=RepoType.MODEL, tags=(f"base_model:{at.repo.repo_id}",), limit=6)
+    return cards_of(call, [call.hub.listing.page(call.viewer, query)])[0]
+
+
+def _panel(at: RepoAt, url: str) -> MetadataPanelView:
+    metadata, type = at.metadata, at.repo.type
+    licence = metadata.licenses[0] if metadata.licenses else None
+    hidden = {metadata.pipeline_tag, metadata.library_name, *metadata.languages}
+    shown = [tag for tag in metadata.tags if tag not in hidden and not tag.startswith(_HIDDEN_TAGS)]
+    return MetadataPanelView(
+        parameters=parameters(at),
+        dtypes=_dtypes(at),
+        facts=tuple(_facts(at)),
+        weights=tuple(_weights(at, url)),
+        total_bytes=sum(entry.size_bytes for entry in at.entries),
+        licence=Link(licence_label(licence), f"/{type}?license={quote(licence, safe='')}")
+        if licence
+        else None,
+        languages=metadata.languages[:20],
+        datasets=tuple(Link(name, f"/datasets/{quote(name)}") for name in _datasets(at)),
+        tags=tuple(Link(tag, f"/{type}?tag={quote(tag, safe='')}") for tag in shown[:24]),
+    )
+
+
+def _datasets(at: RepoAt) -> tuple[str, ...]:
+    return texts(at.metadata.card_data, "datasets")[:10] if at.repo.type == RepoType.MODEL else ()
+
+
+def _dtypes(at: RepoAt) -> tuple[DtypeShare, ...]:
+    metadata = at.metadata
+    counts = metadata.safetensors.parameters if metadata.safetensors else {}
+    if not counts and metadata.gguf:
+        panel = next((panel for panel in metadata.panels if panel.format == "gguf"), None)
+        counts = panel.dtypes if panel else {}
+    total = sum(counts.values())
+    ordered = sorted(counts.items(), key=lambda item: -item[1])
+    return tuple(DtypeShare(name, count, 100 * count / total) for name, count in ordered if total)
+
+
+def _facts(at: RepoAt) -> Iterator[Fact]:
+    metadata, gguf = at.metadata, at.metadata.gguf
+    architectures = (metadata.config or {}).get("architectures")
+    if isinstance(architectures, list) and architectures:
+        yield Fact("Architecture", str(architectures[0])[:80])
+    elif gguf and gguf.architecture:
+        yield Fact("Architecture", gguf.architecture[:80])
+    if metadata.context_length:
+        yield Fact("Context", f"{metadata.context_length:,} tokens")
+    if gguf:
+        numbers = (("Layers", gguf.block_count), ("Hidden size", gguf.embedding_length))
+        yield from (Fact(label, f"{number:,}") for label, number in numbers if number)
+        if gguf.head_count:
+            shared = f", of which {gguf.head_count_kv} key/value" if gguf.head_count_kv else ""
+            yield Fact("Heads", f"{gguf.head_count}{shared}")
+    if at.repo.type == RepoType.MODEL and "conversational" in metadata.tags:
+        yield Fact("Chat template", "yes")
+
+
+def _weights(at: RepoAt, url: str) -> Iterator[WeightFileView]:
+    kinds = {
+        panel.path: panel.quantisation or next(iter(panel.dtypes), panel.format)
+        for panel in at.metadata.panels
+    }
+    found = [entry for entry in at.entries if entry.path.lower().endswith((".safetensors", ".gguf"))]
+    for entry in found[:_MOST_WEIGHTS]:
+        kind = kinds.get(entry.path, entry.path.rpartition(".")[2].lower())
+        yield WeightFileView(entry.path, f"{url}/blob/main/{quote(entry.path)}", entry.size_bytes, kind)

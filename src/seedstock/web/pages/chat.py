@@ -1,0 +1,35 @@
+"""Talk to a model in the browser."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+
+from seedstock.http.routing import Call
+from seedstock.web.pages.answer import page_routes, show
+from seedstock.web.pages.header import below, header_of, is_runnable
+from seedstock.web.views.run import ChatConfigView, ChatPage
+
+routes = page_routes()
+
+_STARTERS = (
+    "What is grafting, in two sentences?",
+    "Write a haiku about an orchard in November.",
+    "Explain overfitting to a gardener.",
+)
+
+
+@routes.add("GET", *below("/chat"))
+def chat(call: Call) -> Response:
+    """The chat page, or why there is none for this model or viewer."""
+    at = call.hub.reading.repo_at(call.viewer, call.repo_id())
+    blocked = None
+    if not is_runnable(at):
+        blocked = "No file in this repository can be run by an engine of this hub; GGUF files can."
+    elif call.viewer.anonymous:
+        blocked = (
+            "Running a model takes this hub's memory and processors, so it is for people who are signed in."
+        )
+    config = ChatConfigView(
+        model=at.repo.repo_id, context_length=at.metadata.context_length, starters=_STARTERS
+    )
+    return show(call, ChatPage(header_of(call, at), config, blocked))
