@@ -49,8 +49,9 @@ def home(call: Call) -> Response:
     ]
     pages = [lists.page(call.viewer, query) for query in queries]
     trending, newest, liked, datasets = cards_of(call, pages)
+    moving = {repo.repo_id for repo in pages[0].repos if repo.trending_score > 0}
     view = HomePage(
-        trending=trending,
+        trending=tuple(card for card in trending if f"{card.namespace}/{card.name}" in moving),
         newest=newest,
         liked=tuple(card for card in liked if card.likes),
         datasets=datasets,

@@ -9,9 +9,9 @@ from seedstock.metadata.safetensors_header import SafetensorsHeader
 from seedstock.web.views.common import Fact
 from seedstock.web.views.files import TensorRow, WeightHeaderView
 
-_SHOWN_TENSORS = 400
+_SHOWN_TENSORS = 150
 _SHOWN_FACTS = 40
-_SHOWN_CHARS = 120
+_SHOWN_CHARS = 48
 _BLOCKS = {name: (elements, size) for name, elements, size in TENSOR_TYPES.values()}
 
 
