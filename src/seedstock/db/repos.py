@@ -96,6 +96,13 @@ def find_repo_by_id(connection: sa.Connection, repo_id: int) -> RepoRow | None:
     return _repo_row(row) if row else None
 
 
+def repos_by_id(connection: sa.Connection, ids: Iterable[int]) -> dict[int, RepoRow]:
+    """The repos of those ids in one query."""
+    rows = connection.execute(repo_select.where(repos.c.id.in_(list(ids))))
+    found = [_repo_row(row) for row in rows]
+    return {repo.id: repo for repo in found}
+
+
 def find_moved(connection: sa.Connection, type: str, namespace: str, name: str) -> RepoRow | None:
     """The repo that used to have that name, or None."""
     row = connection.execute(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 import sqlalchemy as sa
 import sqlalchemy.exc
 
-from seedstock.accounts.permissions import Action, check, check_create
+from seedstock.accounts.permissions import Action, allowed, check, check_create
 from seedstock.core.clock import Clock
 from seedstock.core.digests import ZERO_OID
 from seedstock.core.errors import BadName, Forbidden, NameTaken, RepoNotFound
@@ -69,6 +71,12 @@ class Repos:
             raise RepoMoved(moved)
         check(viewer, action, repo)
         return repo
+
+    def by_id(self, viewer: Viewer, ids: Iterable[int]) -> dict[int, RepoRow]:
+        """Those of the repos that the viewer may see."""
+        with self._database.read() as connection:
+            found = repos.repos_by_id(connection, ids)
+        return {id: repo for id, repo in found.items() if allowed(viewer, Action.READ, repo)}
 
     def create(self, viewer: Viewer, repo_id: RepoId, *, private: bool | None = None) -> RepoRow:
         """Create a repo with its first commit. `private` None takes the namespace's default.

@@ -13,6 +13,7 @@ def groups() -> list[ModuleType]:
         chat,
         files,
         history,
+        jobs,
         listings,
         manage,
         sessions,
@@ -20,4 +21,4 @@ def groups() -> list[ModuleType]:
         upload,
     )
 
-    return [site, listings, sessions, manage, files, history, upload, chat, card, accounts]
+    return [site, listings, sessions, jobs, manage, files, history, upload, chat, card, accounts]
