@@ -100,17 +100,22 @@ def test_create_and_upload_with_progress(ada: Page, tmp_path: Path) -> None:
     expect(ada.locator(".file-table")).to_contain_text("Two files by hand")
 
 
-def test_dropped_files_go_to_the_folder(ada: Page, live: LiveHub) -> None:
+def test_a_dropped_folder_keeps_its_paths(ada: Page, live: LiveHub, tmp_path: Path) -> None:
     live.api.create_repo("ada/dropped")
     ada.goto("/ada/dropped/upload/main?folder=data")
-    transfer = ada.evaluate_handle(
-        "() => { const t = new DataTransfer(); t.items.add(new File(['1,2\\n'], 'a b.csv')); return t; }"
-    )
-    ada.dispatch_event("#dropzone", "drop", {"dataTransfer": transfer})
+    (tmp_path / "run 1").mkdir()
+    (tmp_path / "run 1" / "a b.csv").write_text("1,2\n")
+    box = ada.locator("#dropzone").bounding_box()
+    assert box is not None
+    point = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
+    dragged = {"items": [], "files": [str(tmp_path / "run 1")], "dragOperationsMask": 1}
+    devtools = ada.context.new_cdp_session(ada)
+    for step in ("dragEnter", "dragOver", "drop"):
+        devtools.send("Input.dispatchDragEvent", {"type": step, **point, "data": dragged})
     expect(ada.locator("#upload-list .upload-row")).to_have_count(1)
     ada.click("#upload-submit")
     ada.wait_for_url("**/ada/dropped/commit/*")
-    assert live.api.list_repo_files("ada/dropped") == [".gitattributes", "data/a b.csv"]
+    assert live.api.list_repo_files("ada/dropped") == [".gitattributes", "data/run 1/a b.csv"]
 
 
 def test_the_card_is_rendered_and_harmless(page: Page) -> None:
