@@ -18,7 +18,7 @@ from seedstock.db.git import CommitRow
 from seedstock.db.repos import RefRow
 from seedstock.hub import revisions
 from seedstock.hub.metadata import ContentReader
-from seedstock.hub.reading import FileAt, Reading, RepoAt
+from seedstock.hub.reading import FileAt, Reading, RepoAt, check_file
 from seedstock.hub.repos import Repos
 from seedstock.hub.trees import Entry, TreeCache, Trees
 from seedstock.metadata.gguf_header import GgufHeader, read_gguf_header
@@ -126,10 +126,11 @@ class Browsing:
         return FolderAt(place, page, len(found), last, newest, count)
 
     def blob(self, viewer: Viewer, repo_id: RepoId, rest: str) -> BlobAt:
-        """A file. Raises EntryNotFound (with the commit)."""
+        """A file. Raises GatedRepo, EntryNotFound (with the commit)."""
         with self._database.read() as connection:
             place = self._place(connection, viewer, repo_id, rest)
             own, commit = place.at.repo, place.at.commit
+            check_file(viewer, own, place.path)
             entry = Trees(connection, own.id, self._cache).find(commit.tree_oid, place.path)
             if entry is None or entry.is_tree:
                 raise EntryNotFound(commit=commit.oid)

@@ -168,8 +168,7 @@ class Reading:
         with self._database.read() as connection:
             repo = self._register.get_on(connection, viewer, repo_id)
             revision, path = revisions.split(connection, repo, rest)
-            if path not in _UNGATED:
-                check(viewer, Action.DOWNLOAD, repo)
+            check_file(viewer, repo, path)
             commit = revisions.get_commit(connection, repo.id, revision.oid)
             entry = Trees(connection, repo.id, self._cache).find(commit.tree_oid, path)
             if entry is None or entry.is_tree:
@@ -226,3 +225,9 @@ class Reading:
         with self._database.read() as connection:
             repo = self._register.get_on(connection, viewer, repo_id)
             return repos.likers(connection, repo.id, limit, offset)
+
+
+def check_file(viewer: Viewer, repo: RepoRow, path: str) -> None:
+    """Raise GatedRepo unless the viewer, who may see the repo, may also read that file."""
+    if path not in _UNGATED:
+        check(viewer, Action.DOWNLOAD, repo)

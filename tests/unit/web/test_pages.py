@@ -18,6 +18,7 @@ from seedstock.core.viewer import ANONYMOUS, TokenRole, Viewer
 from seedstock.http.app import build_app
 from seedstock.hub.commits import CommitMessage
 from seedstock.hub.operations import Put
+from seedstock.hub.repos import RepoSettings
 from seedstock.settings import Settings
 from seedstock.web.pages.answer import safe_next
 from seedstock.web.render import CONTENT_SECURITY_POLICY
@@ -132,6 +133,19 @@ def test_a_private_repo_and_none_at_all_look_the_same(hub: Hub, anyone: TestClie
     assert "veiled" not in anyone.get("/models").text
     assert "veiled" not in anyone.get("/ada").text
     assert "Sign in" in anyone.get("/ada/absent").text
+
+
+def test_a_gated_repo_shows_its_card_and_keeps_its_files(hub: Hub, ada: TestClient) -> None:
+    repo_id = make_repo(hub, "m", {"README.md": b"# How to ask", "w.txt": b"the goods"})
+    hub.repos.change(viewer_of(hub, "ada"), repo_id, RepoSettings(gated="manual"))
+    bob = signed_in(hub, "bob")
+    assert "How to ask" in bob.get("/ada/m").text
+    assert bob.get("/ada/m/tree/main").status_code == 200
+    assert bob.get("/ada/m/blob/main/README.md").status_code == 200
+    refused = bob.get("/ada/m/blob/main/w.txt")
+    assert refused.status_code == 403
+    assert "the goods" not in refused.text
+    assert "the goods" in ada.get("/ada/m/blob/main/w.txt").text
 
 
 def test_pages_carry_the_policy_and_are_not_shared(hub: Hub, ada: TestClient) -> None:

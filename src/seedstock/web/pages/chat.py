@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
+from seedstock.accounts.permissions import Action, allowed
 from seedstock.http.routing import Call
 from seedstock.web.pages.answer import page_routes, show
 from seedstock.web.pages.header import below, header_of, is_runnable
@@ -29,6 +30,8 @@ def chat(call: Call) -> Response:
         blocked = (
             "Running a model takes this hub's memory and processors, so it is for people who are signed in."
         )
+    elif not allowed(call.viewer, Action.DOWNLOAD, at.repo):
+        blocked = f"This model is open to members of {at.repo.namespace} only; ask one of its admins."
     config = ChatConfigView(
         model=at.repo.repo_id, context_length=at.metadata.context_length, starters=_STARTERS
     )
