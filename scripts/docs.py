@@ -43,7 +43,7 @@ def api_page() -> str:
         for declared in group.routes.declared:
             text = (declared.handler.__doc__ or "").strip().splitlines()[0]
             for path in declared.paths:
-                shown = re.sub(r":(repotype|path|int)", "", path)
+                shown = re.sub(r":(repotype|account|path|int)", "", path)
                 page += f"| {declared.method} | `{shown}` | {text} |\n"
     return page
 

@@ -204,6 +204,8 @@ def _endpoint(
     async def endpoint(request: Request) -> Response:
         call = Call(request, request.app.state.hub)
         try:
+            if "\0" in request.scope["path"]:
+                raise Invalid("An address holds no NUL")  # PostgreSQL refuses to compare one
             if limit_bytes is not None:
                 call.body = await read_body(request, limit_bytes)
             if is_async:

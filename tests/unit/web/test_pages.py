@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from seedstock.hub.commits import CommitMessage
 from seedstock.hub.operations import Put
 from seedstock.hub.repos import RepoSettings
 from seedstock.settings import Settings
+from seedstock.web.pages import groups
 from seedstock.web.pages.answer import safe_next
 from seedstock.web.render import CONTENT_SECURITY_POLICY
 from seedstock.wiring import Hub, open_hub
@@ -370,3 +372,38 @@ def test_static_files_are_kept_for_ever_under_their_version(anyone: TestClient) 
     assert anyone.get("/static/old/../../pages/site.py").status_code == 404
     assert anyone.get("/avatars/ada.svg").headers["content-type"].startswith("image/svg+xml")
     assert "Disallow" in anyone.get("/robots.txt").text
+
+
+_ODD = [
+    "main",
+    "..",
+    ".",
+    "a/b",
+    "\x00",
+    "\u4e2d",
+    "9" * 40,
+    "' OR 1=1",
+    "{{7*7}}",
+    "<b>",
+    "main//",
+    "-1",
+    "x" * 3000,
+]
+
+
+def test_odd_addresses_never_break_a_page(hub: Hub, ada: TestClient) -> None:
+    make_repo(hub, "m", {"README.md": b"# Hi"})
+    csrf = csrf_of(ada)
+    for group in groups():
+        for route in group.routes.declared:
+            for path, odd in itertools.product(route.paths[:1], _ODD):
+                address = path.replace("{type:repotype}", "models").replace("{ns:account}", "ada")
+                address = re.sub(r"\{[^}]*\}", quote(odd), address.replace("{name}", "m", 1))
+                query = f"?page={quote(odd)}&search={quote(odd)}&done={quote(odd)}"
+                body = (
+                    {"data": {"csrf": csrf, "name": odd, "type": "model"}} if route.method == "POST" else {}
+                )
+                if "logout" in path or "delete" in path:
+                    continue
+                answer = ada.request(route.method, address + query, **body)  # type: ignore[arg-type]
+                assert answer.status_code < 500, (route.method, address, answer.text)

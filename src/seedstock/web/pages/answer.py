@@ -124,7 +124,10 @@ def render_error(call: Call, error: HubError) -> Response:
 def render_missing(request: Request) -> Response:
     """The page for an address that nothing answers: the same as for a repository that may not be seen."""
     call = Call(request, request.app.state.hub)
-    identify_caller(call)
+    try:
+        identify_caller(call)
+    except HubError as error:
+        return render_error(call, error)
     return render_error(call, errors.RepoNotFound())
 
 
