@@ -54,6 +54,6 @@ def _text(value: GgufValue) -> str | None:
         return f"{value:g}" if isinstance(value, float) else f"{value:,}"
     if isinstance(value, str):
         line = " ".join(value.split())
-        return line if len(line) <= _SHOWN_CHARS else f"{line[:_SHOWN_CHARS]}…"
+        return line if len(line) <= _SHOWN_CHARS else f"{len(value):,} characters"
     count = getattr(value, "count", None)
-    return f"{count:,} values" if count is not None else None
+    return f"{count:,} value{'' if count == 1 else 's'}" if count is not None else None
