@@ -158,8 +158,10 @@ def preload(connection: sa.Connection, cache: TreeCache, roots: Iterable[rows.Ke
         }
         infos = rows.load_infos(connection, sorted(blobs))
         for (repo, oid), items in parsed.items():
-            own = {item.oid: infos[repo, item.oid] for item in items if (repo, item.oid) in infos}
-            cache.put(repo, oid, Folder({item.name: item for item in items}, dict(own)))
+            own: dict[str, rows.BlobInfo] = {
+                item.oid: infos[repo, item.oid] for item in items if (repo, item.oid) in infos
+            }
+            cache.put(repo, oid, Folder({item.name: item for item in items}, own))
         below: list[rows.Key] = []
         for key in level:
             folder = cache.get(*key)
