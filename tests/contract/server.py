@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import re
 import signal
@@ -15,6 +16,14 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 _FAILED = re.compile(r"Traceback \(most recent call last\)|^(?:ERROR|CRITICAL) ")
 _READY_S = 60
+
+
+_PR_SET_PDEATHSIG = 1
+
+
+def _die_with_parent() -> None:
+    """Let the kernel end the server politely when the test process is killed and cannot."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 class HubProcess:
@@ -49,6 +58,13 @@ class HubProcess:
 
     def start(self, preexec: Callable[[], None] | None = None, *, wait: bool = True) -> None:
         """Serve; returns when requests are answered."""
+
+        def prepare() -> None:
+            if sys.platform == "linux":
+                _die_with_parent()
+            if preexec is not None:
+                preexec()
+
         command = [sys.executable, "-m", "seedstock", "serve", "--data", str(self.data), "--port", "0"]
         with self.log.open("a") as log:
             self._process = subprocess.Popen(
@@ -58,7 +74,7 @@ class HubProcess:
                 stderr=log,
                 text=True,
                 start_new_session=True,
-                preexec_fn=preexec,
+                preexec_fn=prepare,
             )
         if wait:
             self._wait_ready()

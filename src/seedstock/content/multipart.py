@@ -16,6 +16,7 @@ from seedstock.core.errors import BadUpload, NotFound
 from seedstock.db import files as rows
 from seedstock.db.engine import Database
 from seedstock.db.files import MultipartRow
+from seedstock.store.staging import disk_errors
 
 CHUNK_BYTES = 64 << 20
 _READ_BYTES = 1 << 20
@@ -75,7 +76,8 @@ class PartWriter:
     def __init__(self, content: Content, row: MultipartRow, number: int) -> None:
         path = content.staging.named(row.id, "data")
         self._mark = path.with_name(str(number))
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+        with disk_errors(path):
+            self._file = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
         self._at = (number - 1) * row.chunk_bytes
         self._end = min(row.size_bytes, self._at + row.chunk_bytes)
         self.length = self._end - self._at
@@ -85,17 +87,19 @@ class PartWriter:
         if self._at + len(piece) > self._end:
             raise BadUpload("The part is longer than announced")
         view = memoryview(piece)
-        while view:
-            written = os.pwrite(self._file, view, self._at)
-            self._at += written
-            view = view[written:]
+        with disk_errors(self._mark):
+            while view:
+                written = os.pwrite(self._file, view, self._at)
+                self._at += written
+                view = view[written:]
 
     def finish(self) -> str:
         """Sync the part and return its entity tag. Raises BadUpload when bytes are missing."""
         if self._at != self._end:
             raise BadUpload(f"The part lacks {self._end - self._at} bytes")
-        os.fsync(self._file)
-        self._mark.touch()
+        with disk_errors(self._mark):
+            os.fsync(self._file)
+            self._mark.touch()
         return f'"{self._mark.parent.name}-{self._mark.name}"'
 
     def close(self) -> None:

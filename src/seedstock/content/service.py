@@ -44,6 +44,10 @@ class Content:
         with self._database.read() as connection:
             return rows.files_in_repo(connection, repo_id, digests)
 
+    def wants_again(self, file: FileRow) -> bool:
+        """Whether somebody who offers the bytes should send them: what is stored may be damaged."""
+        return file.object_key is not None and self.objects.is_suspect(file.object_key)
+
     def get(self, digest: str) -> FileRow:
         """The file of that digest; callers have checked that it is theirs to read. Raises MissingBlob."""
         with self._database.read() as connection:

@@ -7,6 +7,7 @@ at BEGIN instead of failing at COMMIT with a snapshot that has gone stale.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,7 +51,14 @@ class Database:
                 hint="check the database URL and server",
             ) from error
         with connection:
-            yield connection
+            try:
+                yield connection
+            except sa.exc.OperationalError as error:
+                if _is_our_mistake(error):
+                    raise
+                raise StoreUnreachable(
+                    f"The database failed: {_first_line(error)}", hint="check its disk space and server"
+                ) from error
 
     def close(self) -> None:
         """Close every pooled connection."""
@@ -102,6 +110,11 @@ def _configure_sqlite(connection: Any, _record: object) -> None:
 def _begin_sqlite(connection: sa.Connection) -> None:
     write = connection.get_execution_options().get("seedstock_write", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+def _is_our_mistake(error: sa.exc.OperationalError) -> bool:
+    """Whether SQLite calls wrong SQL an operational error; a full disk, a lock or a lost server is none."""
+    return getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR
 
 
 def _first_line(error: BaseException) -> str:

@@ -103,6 +103,53 @@ def load_objects(
     return found
 
 
+Key = tuple[int, str]
+"""Repo and oid: an object of one of several repos."""
+
+
+def load_trees(connection: sa.Connection, keys: Sequence[Key]) -> dict[Key, bytes]:
+    """Content of tree objects of several repos; absent ones are left out."""
+    found: dict[Key, bytes] = {}
+    for batch in _key_batches(keys):
+        rows = connection.execute(
+            sa.select(git_objects.c.repo_id, git_objects.c.oid, git_objects.c.data).where(
+                sa.tuple_(git_objects.c.repo_id, git_objects.c.oid).in_(batch), git_objects.c.kind == "tree"
+            )
+        )
+        found.update(((row.repo_id, row.oid), zlib.decompress(row.data)) for row in rows)
+    return found
+
+
+def load_infos(connection: sa.Connection, keys: Sequence[Key]) -> dict[Key, BlobInfo]:
+    """Sizes of blobs of several repos."""
+    found: dict[Key, BlobInfo] = {}
+    columns = [git_objects.c[name] for name in ("repo_id", "oid", *BlobInfo.__struct_fields__)]
+    for batch in _key_batches(keys):
+        rows: Any = connection.execute(
+            sa.select(*columns).where(sa.tuple_(git_objects.c.repo_id, git_objects.c.oid).in_(batch))
+        )
+        found.update(((row[0], row[1]), BlobInfo(*row[2:])) for row in rows)
+    return found
+
+
+def find_commits(connection: sa.Connection, keys: Sequence[Key]) -> dict[Key, CommitRow]:
+    """Commits of several repos."""
+    found: dict[Key, CommitRow] = {}
+    for batch in _key_batches(keys):
+        rows: Any = connection.execute(
+            sa.select(commits.c.repo_id, *_COMMIT_COLUMNS).where(
+                sa.tuple_(commits.c.repo_id, commits.c.oid).in_(batch)
+            )
+        )
+        found.update(((row[0], row[1]), CommitRow(*row[1:])) for row in rows)
+    return found
+
+
+def _key_batches(keys: Sequence[Key]) -> Iterator[Sequence[Key]]:
+    for start in range(0, len(keys), _BATCH):
+        yield keys[start : start + _BATCH]
+
+
 def load_blob_infos(connection: sa.Connection, repo_id: int, oids: Sequence[str]) -> dict[str, BlobInfo]:
     """Sizes of several blobs without reading them."""
     found: dict[str, BlobInfo] = {}

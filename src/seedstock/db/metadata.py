@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -20,6 +21,23 @@ def find_metadata(
             revision_metadata.c.version == version,
         )
     ).scalar()
+
+
+def find_many(
+    connection: sa.Connection, keys: Sequence[tuple[int, str]], version: int
+) -> dict[tuple[int, str], dict[str, Any]]:
+    """The stored records of commits of several repos: (repo, commit) to record."""
+    found: dict[tuple[int, str], dict[str, Any]] = {}
+    columns = revision_metadata.c
+    for start in range(0, len(keys), 900):
+        rows = connection.execute(
+            sa.select(columns.repo_id, columns.commit_oid, columns.summary).where(
+                sa.tuple_(columns.repo_id, columns.commit_oid).in_(keys[start : start + 900]),
+                columns.version == version,
+            )
+        )
+        found.update(((row.repo_id, row.commit_oid), row.summary) for row in rows)
+    return found
 
 
 def put_metadata(

@@ -273,6 +273,12 @@ def likes_repo(connection: sa.Connection, repo_id: int, account_id: int) -> bool
     return connection.execute(query).first() is not None
 
 
+def liked_among(connection: sa.Connection, repo_ids: Sequence[int], account_id: int) -> set[int]:
+    """Those of the repos that an account likes."""
+    query = sa.select(likes.c.repo_id).where(likes.c.account_id == account_id, likes.c.repo_id.in_(repo_ids))
+    return set(connection.execute(query).scalars())
+
+
 def likers(connection: sa.Connection, repo_id: int, limit: int, offset: int) -> list[tuple[str, str]]:
     """Name and full name of those who like a repo, newest first."""
     rows = connection.execute(

@@ -52,11 +52,18 @@ def build_app(hub: Hub) -> ASGIApp:
     app.state.hub = hub
     app.add_exception_handler(404, _no_route)
     app.add_exception_handler(405, _no_route)
+    app.add_exception_handler(Exception, _unexpected)
     return RequestIds(app)
 
 
 async def _health(_request: Request) -> Response:
     return JSONResponse({"status": "ok"})
+
+
+async def _unexpected(request: Request, _error: Exception) -> Response:
+    """Answer before the error goes on to RequestIds, which logs it."""
+    request_id = request.scope["seedstock.request_id"]
+    return JSONResponse({"error": f"Internal error. Tell the operator the request id {request_id}"}, 500)
 
 
 async def _no_route(request: Request, _error: Exception) -> Response:
@@ -80,12 +87,14 @@ class RequestIds:
             await self._app(scope, receive, send)
             return
         request_id = _request_id(scope)
-        started = False
+        scope["seedstock.request_id"] = request_id
+        finished = False
 
         async def send_with_id(message: Message) -> None:
-            nonlocal started
+            nonlocal finished
+            if message["type"] == "http.response.body" and not message.get("more_body"):
+                finished = True
             if message["type"] == "http.response.start":
-                started = True
                 message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
             await send(message)
 
@@ -93,12 +102,8 @@ class RequestIds:
             await self._app(scope, receive, send_with_id)
         except Exception:
             log.exception("%s %s failed (request %s)", scope["method"], scope["path"], request_id)
-            if started:
-                raise
-            answer = JSONResponse(
-                {"error": f"Internal error. Tell the operator the request id {request_id}"}, 500
-            )
-            await answer(scope, receive, send_with_id)
+            if not finished:
+                raise  # the server breaks the connection, so that half an answer is not taken for a whole one
 
 
 def _request_id(scope: Scope) -> str:

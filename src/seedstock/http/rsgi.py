@@ -40,7 +40,10 @@ class RsgiApp:
             protocol.close(404)  # type: ignore[attr-defined]
             return
         exchange = _Exchange(protocol)
-        await self._app(_asgi_scope(scope), exchange.receive, exchange.send)
+        try:
+            await self._app(_asgi_scope(scope), exchange.receive, exchange.send)
+        finally:
+            exchange.close()
 
 
 def _asgi_scope(scope: RsgiScope) -> Scope:
@@ -71,7 +74,7 @@ class _Exchange:
     """ASGI's receive and send over one RSGI protocol object."""
 
     def __init__(self, protocol: HTTPProtocol) -> None:
-        self._protocol = protocol
+        self._protocol: Any = protocol
         self._pieces: Any = None
         self._body_read = False
         self._start: Message | None = None
@@ -118,6 +121,11 @@ class _Exchange:
         body = message.get("body", b"")
         if body:
             await self._transport.send_bytes(bytes(body) if not isinstance(body, bytes) else body)
+
+    def close(self) -> None:
+        """Let go of the stream: one that is not complete then breaks, instead of hanging till a time limit."""
+        self._transport = None
+        self._protocol = None
 
     def _headers(self) -> list[tuple[str, str]]:
         assert self._start is not None

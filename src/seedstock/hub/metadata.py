@@ -93,6 +93,26 @@ class MetadataCache:
                 self._records.popitem(last=False)
 
 
+def preload(connection: sa.Connection, keys: list[tuple[int, str]], cache: MetadataCache) -> None:
+    """Bring the stored records of several repos' commits into the cache with one query."""
+    missing = [key for key in keys if (cached := cache.get(*key)) is None or not cached[1]]
+    for (repo_id, commit), stored in rows.find_many(connection, missing, VERSION).items():
+        cache.put(repo_id, commit, msgspec.convert(stored, RepoMetadata), complete=True)
+
+
+def describe_preloaded(
+    connection: sa.Connection, repo: RepoRow, commit: str, entries: list[Entry], cache: MetadataCache
+) -> RepoMetadata:
+    """`describe` after `preload`: what is not in the cache by now is not stored either."""
+    cached = cache.get(repo.id, commit)
+    if cached is not None:
+        return cached[0]
+    files = RevisionFiles(connection, repo.id, entries, None)
+    record = summarise(files.listing(), files.open, repo_type=RepoType(repo.type))
+    cache.put(repo.id, commit, record, complete=False)
+    return record
+
+
 def describe(
     connection: sa.Connection, repo: RepoRow, commit: str, entries: list[Entry], cache: MetadataCache
 ) -> RepoMetadata:
@@ -105,9 +125,4 @@ def describe(
         record = msgspec.convert(stored, RepoMetadata)
         cache.put(repo.id, commit, record, complete=True)
         return record
-    if cached is not None:
-        return cached[0]
-    files = RevisionFiles(connection, repo.id, entries, None)
-    record = summarise(files.listing(), files.open, repo_type=RepoType(repo.type))
-    cache.put(repo.id, commit, record, complete=False)
-    return record
+    return describe_preloaded(connection, repo, commit, entries, cache)

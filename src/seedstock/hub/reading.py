@@ -17,9 +17,9 @@ from seedstock.db.engine import Database
 from seedstock.db.files import FileRow
 from seedstock.db.git import CommitRow
 from seedstock.db.repos import RepoRow
-from seedstock.hub import revisions
+from seedstock.hub import metadata, revisions, trees
 from seedstock.hub.metadata import MetadataCache, describe
-from seedstock.hub.repos import Repos, repo_id_of
+from seedstock.hub.repos import Repos
 from seedstock.hub.revisions import Revision
 from seedstock.hub.trees import Entry, TreeCache, Trees
 from seedstock.metadata.summary import RepoMetadata
@@ -97,13 +97,31 @@ class Reading:
         """`repo_at`, of a repo that the viewer was found to see."""
         commit = revisions.get_commit(connection, repo.id, at.oid)
         entries = Trees(connection, repo.id, self._cache).listing(commit.tree_oid, "", recursive=True)
-        metadata = describe(connection, repo, commit.oid, entries, self._metadata)
+        described = describe(connection, repo, commit.oid, entries, self._metadata)
         liked = viewer.account_id is not None and repos.likes_repo(connection, repo.id, viewer.account_id)
-        return RepoAt(repo, at, commit, entries, metadata, liked)
+        return RepoAt(repo, at, commit, entries, described, liked)
 
     def heads(self, viewer: Viewer, found: Sequence[RepoRow]) -> list[RepoAt]:
         """Repos of a listing that the viewer was shown, each at the head of main."""
-        return [self.repo_at(viewer, repo_id_of(repo)) for repo in found]
+        keys = [(repo.id, repo.head_oid) for repo in found]
+        with self._database.read() as connection:
+            commits = git.find_commits(connection, keys)
+            trees.preload(connection, self._cache, [(key[0], row.tree_oid) for key, row in commits.items()])
+            metadata.preload(connection, keys, self._metadata)
+            liked = set()
+            if viewer.account_id is not None:
+                liked = repos.liked_among(connection, [repo.id for repo in found], viewer.account_id)
+            return [
+                self._head(connection, repo, commits[key], liked=repo.id in liked)
+                for repo, key in zip(found, keys, strict=True)
+                if key in commits
+            ]
+
+    def _head(self, connection: sa.Connection, repo: RepoRow, commit: CommitRow, *, liked: bool) -> RepoAt:
+        at = Revision(commit.oid, revisions.MAIN)
+        entries = Trees(connection, repo.id, self._cache).listing(commit.tree_oid, "", recursive=True)
+        described = metadata.describe_preloaded(connection, repo, commit.oid, entries, self._metadata)
+        return RepoAt(repo, at, commit, entries, described, liked)
 
     def tree(
         self,
@@ -121,9 +139,9 @@ class Reading:
             repo = self._register.get_on(connection, viewer, repo_id)
             revision, path = revisions.split(connection, repo, rest)
             commit = revisions.get_commit(connection, repo.id, revision.oid)
-            trees = Trees(connection, repo.id, self._cache)
+            reader = Trees(connection, repo.id, self._cache)
             try:
-                entries = trees.listing(commit.tree_oid, path.strip("/"), recursive=recursive)
+                entries = reader.listing(commit.tree_oid, path.strip("/"), recursive=recursive)
             except EntryNotFound as error:
                 raise EntryNotFound(error.message, commit=commit.oid) from None
             page = entries[offset : offset + limit]
@@ -143,8 +161,8 @@ class Reading:
             repo = self._register.get_on(connection, viewer, repo_id)
             at = revisions.resolve(connection, repo, revision)
             commit = revisions.get_commit(connection, repo.id, at.oid)
-            trees = Trees(connection, repo.id, self._cache)
-            found = [trees.find(commit.tree_oid, path.strip("/")) for path in dict.fromkeys(paths)]
+            reader = Trees(connection, repo.id, self._cache)
+            found = [reader.find(commit.tree_oid, path.strip("/")) for path in dict.fromkeys(paths)]
             entries = [entry for entry in found if entry is not None]
             last = (
                 git.last_touching(connection, repo.id, commit.oid, [entry.path for entry in entries])

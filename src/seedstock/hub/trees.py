@@ -146,6 +146,31 @@ class Trees:
             loaded.update(self.folders(level))
 
 
+def preload(connection: sa.Connection, cache: TreeCache, roots: Iterable[rows.Key]) -> None:
+    """Bring all folders of several repos' trees into the cache: two queries per level of depth."""
+    level = list(dict.fromkeys(roots))
+    seen = set(level)
+    while level:
+        missing = [key for key in level if cache.get(*key) is None and key[1] != EMPTY_TREE_OID]
+        parsed = {key: parse_tree(data) for key, data in rows.load_trees(connection, missing).items()}
+        blobs = {
+            (repo, item.oid) for (repo, _), items in parsed.items() for item in items if not item.is_tree
+        }
+        infos = rows.load_infos(connection, sorted(blobs))
+        for (repo, oid), items in parsed.items():
+            own: dict[str, rows.BlobInfo] = {
+                item.oid: infos[repo, item.oid] for item in items if (repo, item.oid) in infos
+            }
+            cache.put(repo, oid, Folder({item.name: item for item in items}, own))
+        below: list[rows.Key] = []
+        for key in level:
+            folder = cache.get(*key)
+            items_of = folder.items.values() if folder else ()
+            below += [(key[0], item.oid) for item in items_of if item.is_tree]
+        level = [key for key in dict.fromkeys(below) if key not in seen]
+        seen.update(level)
+
+
 def _walk(oid: str, prefix: str, loaded: dict[str, Folder], *, recursive: bool) -> Iterable[Entry]:
     folder = loaded[oid]
     for item in folder.items.values():

@@ -32,12 +32,12 @@ class StagedFile:
         self.sha256 = ""
         self._sha256 = hashlib.sha256() if hash_whole else None
         self._checks = CheckWriter()
-        with _disk_errors(path):
+        with disk_errors(path):
             self._file = path.open("xb", buffering=0)
 
     def write(self, piece: bytes | memoryview) -> None:
         """Append bytes. Raises StoreUnreachable when the disk is full."""
-        with _disk_errors(self.path):
+        with disk_errors(self.path):
             view = memoryview(piece)
             while view:
                 view = view[self._file.write(view) :]
@@ -48,7 +48,7 @@ class StagedFile:
 
     def finish(self) -> None:
         """Sync to disk and fix `size_bytes`, `checks` and `sha256`."""
-        with _disk_errors(self.path):
+        with disk_errors(self.path):
             os.fsync(self._file.fileno())
             self._file.close()
         self.checks = self._checks.finish()
@@ -79,7 +79,8 @@ class Staging:
     def named(self, *parts: str) -> Path:
         """A path below the folder that the caller manages, its parent made."""
         path = self._folder.joinpath(*parts)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        with disk_errors(path.parent):
+            path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
     def sweep(self, older_than_s: float) -> int:
@@ -95,7 +96,8 @@ class Staging:
 
 
 @contextmanager
-def _disk_errors(path: Path) -> Iterator[None]:
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn what the operating system says into StoreUnreachable with advice."""
     try:
         yield
     except OSError as error:

@@ -78,7 +78,9 @@ def _upload(
     if present is not None:
         if present.size_bytes != item.size:
             answer["error"] = {"code": 422, "message": f"The object has {present.size_bytes} bytes"}
-        return answer
+            return answer
+        if not call.hub.content.wants_again(present):
+            return answer
     verify = {"href": f"{call.base_url}/{repo.url_path}.git/info/lfs/objects/verify"}
     if parts and item.size > _MULTIPART_FROM_BYTES:
         upload = _multipart_action(call, repo, item)
