@@ -34,7 +34,7 @@ def job_kinds(hub: Hub) -> dict[str, JobKind]:
         JobKind(INDEX_REVISION, index, lease_s=120.0),
         JobKind("rank", rank, every_s=300.0, max_attempts=1),
         JobKind("sweep_staging", sweep, every_s=6 * _HOUR_S, max_attempts=1),
-        JobKind("scrub", scrub, every_s=7 * 24 * _HOUR_S, max_attempts=3),
+        JobKind("scrub", scrub, slow=True, every_s=7 * 24 * _HOUR_S, max_attempts=3),
     ]
     return {kind.name: kind for kind in kinds}
 

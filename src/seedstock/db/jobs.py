@@ -6,17 +6,23 @@ it, so that an attempt whose lease ran out can no longer change a job that someb
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from seedstock.core.errors import StoreUnreachable
 from seedstock.db.schema import job_logs, jobs
+
+HICCUPS = (StoreUnreachable, sa.exc.OperationalError, sa.exc.InterfaceError)
+"""What a database that restarts, fails over or is busy raises: try again, nothing is wrong with the job."""
 
 QUEUED, RUNNING, DONE, DEAD, CANCELLED = "queued", "running", "done", "dead", "cancelled"
 _MAX_ERROR = 4000
+_SCHEDULE_LOCK = 0x5EED10B5
+_ASK_AGAIN_MS = 60_000
 
 
 class JobRow(msgspec.Struct, frozen=True):
@@ -80,26 +86,47 @@ def enqueue(
     # Not a failed insert: on PostgreSQL that would end the caller's transaction.
     insert: Any = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     statement = insert(jobs).values(**values).on_conflict_do_nothing().returning(jobs.c.id)
-    new_id = connection.execute(statement).scalar()
-    if new_id is None:
-        query = sa.select(jobs.c.id).where(jobs.c.dedup_key == dedup_key, jobs.c.state == QUEUED)
-        new_id = connection.execute(query).scalar()
-    return int(new_id or 0)
-
-
-def claim(connection: sa.Connection, owner: str, at: int, lease_ms: int) -> JobRow | None:
-    """Take the most urgent job that is due, or None. One statement on both databases."""
-    due = (
+    # The twin is locked until the caller commits: claimed any earlier, it could run without seeing what
+    # the caller is about to commit. If it was claimed before we got the lock, the insert succeeds next time.
+    twin = (
         sa.select(jobs.c.id)
-        .where(jobs.c.state == QUEUED, jobs.c.run_after <= at)
-        .order_by(jobs.c.priority.desc(), jobs.c.run_after, jobs.c.id)
+        .where(jobs.c.dedup_key == dedup_key, jobs.c.state == QUEUED)
+        .with_for_update(read=True)
+    )
+    while True:
+        for query in (statement, twin):
+            job_id = connection.execute(query).scalar()
+            if job_id is not None:
+                return int(job_id)
+
+
+def claim(
+    connection: sa.Connection,
+    owner: str,
+    at: int,
+    lease_ms: int,
+    *,
+    only: Collection[str] | None = None,
+    but: Collection[str] = (),
+) -> JobRow | None:
+    """Take the most urgent job that is due, of the kinds `only` and none of `but`, or None.
+
+    One statement on both databases. The priority is looked up first, so that both look-ups walk the index
+    (state, priority, run_after) instead of sorting all that is queued.
+    """
+    due = _due(at, only, but)
+    urgency = sa.select(jobs.c.priority).where(due).order_by(jobs.c.priority.desc()).limit(1)
+    chosen = (
+        sa.select(jobs.c.id)
+        .where(due, jobs.c.priority == urgency.scalar_subquery())
+        .order_by(jobs.c.run_after, jobs.c.id)
         .limit(1)
         .with_for_update(skip_locked=True)
         .scalar_subquery()
     )
     row = connection.execute(
         sa.update(jobs)
-        .where(jobs.c.id == due, jobs.c.state == QUEUED)
+        .where(jobs.c.id == chosen, jobs.c.state == QUEUED)
         .values(
             state=RUNNING,
             dedup_key=None,
@@ -114,10 +141,18 @@ def claim(connection: sa.Connection, owner: str, at: int, lease_ms: int) -> JobR
     return _job(row) if row else None
 
 
-def has_due(connection: sa.Connection, at: int) -> bool:
+def has_due(
+    connection: sa.Connection, at: int, *, only: Collection[str] | None = None, but: Collection[str] = ()
+) -> bool:
     """Whether a job is due; cheaper than a claim, and takes no write lock."""
-    query = sa.select(jobs.c.id).where(jobs.c.state == QUEUED, jobs.c.run_after <= at).limit(1)
-    return connection.execute(query).first() is not None
+    return connection.execute(sa.select(jobs.c.id).where(_due(at, only, but)).limit(1)).first() is not None
+
+
+def _due(at: int, only: Collection[str] | None, but: Collection[str]) -> sa.ColumnElement[bool]:
+    rule = sa.and_(jobs.c.state == QUEUED, jobs.c.run_after <= at)
+    if only is not None:
+        rule &= jobs.c.kind.in_(sorted(only))
+    return rule & jobs.c.kind.not_in(sorted(but)) if but else rule
 
 
 def heartbeat(connection: sa.Connection, job_id: int, owner: str, until: int) -> bool | None:
@@ -129,6 +164,15 @@ def heartbeat(connection: sa.Connection, job_id: int, owner: str, until: int) ->
         .returning(jobs.c.cancel_requested)
     ).first()
     return None if row is None else bool(row[0])
+
+
+def look(connection: sa.Connection, job_id: int, owner: str) -> bool | None:
+    """What a heartbeat would answer, without extending the lease."""
+    return connection.execute(
+        sa.select(jobs.c.cancel_requested).where(
+            jobs.c.id == job_id, jobs.c.lease_owner == owner, jobs.c.state == RUNNING
+        )
+    ).scalar()
 
 
 def set_progress(connection: sa.Connection, job_id: int, owner: str, progress: dict[str, Any]) -> None:
@@ -180,16 +224,28 @@ def _short(error: str | None) -> str | None:
 
 
 def expire(connection: sa.Connection, at: int) -> int:
-    """Queue the jobs whose worker has gone silent, or bury those that have no attempt left."""
-    silent = sa.and_(jobs.c.state == RUNNING, jobs.c.lease_expires_at < at)
-    values = {"lease_owner": None, "lease_expires_at": None, "error": "The worker died or lost its lease"}
-    buried = connection.execute(
-        sa.update(jobs)
-        .where(silent, jobs.c.attempts >= jobs.c.max_attempts)
-        .values(state=DEAD, finished_at=at, **values)
+    """Queue the jobs whose worker has gone silent; end those that were cancelled or have no attempt left."""
+    # Locked first, without waiting: two workers that expire the same jobs must not meet in a deadlock.
+    query = sa.select(jobs.c.id).where(jobs.c.state == RUNNING, jobs.c.lease_expires_at < at)
+    silent = connection.execute(query.with_for_update(skip_locked=True)).scalars().all()
+    if not silent:
+        return 0
+    over = sa.or_(jobs.c.cancel_requested, jobs.c.attempts >= jobs.c.max_attempts)
+    state = sa.case(
+        (jobs.c.cancel_requested, CANCELLED), (jobs.c.attempts >= jobs.c.max_attempts, DEAD), else_=QUEUED
     )
-    queued = connection.execute(sa.update(jobs).where(silent).values(state=QUEUED, run_after=at, **values))
-    return buried.rowcount + queued.rowcount
+    return connection.execute(
+        sa.update(jobs)
+        .where(jobs.c.id.in_(silent))
+        .values(
+            state=state,
+            finished_at=sa.case((over, at), else_=None),
+            run_after=at,
+            lease_owner=None,
+            lease_expires_at=None,
+            error="The worker died or lost its lease",
+        )
+    ).rowcount
 
 
 def request_cancel(connection: sa.Connection, job_id: int, at: int) -> bool:
@@ -237,21 +293,40 @@ def count_by_state(connection: sa.Connection) -> dict[str, int]:
     return {row[0]: row[1] for row in rows}
 
 
-def newest_of_kind(connection: sa.Connection, kind: str) -> int | None:
-    """When the newest job of a kind was made."""
-    return connection.execute(sa.select(sa.func.max(jobs.c.created_at)).where(jobs.c.kind == kind)).scalar()
+def enqueue_if_due(
+    connection: sa.Connection, kind: str, every_ms: int, *, at: int, max_attempts: int, priority: int
+) -> int:
+    """Queue the next run of a recurring kind if it is time and the last one is over; when to ask again.
+
+    However many workers ask at once, one run is queued.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_SCHEDULE_LOCK)))
+    newest = sa.select(jobs.c.state, jobs.c.created_at).where(jobs.c.kind == kind)
+    last = connection.execute(newest.order_by(jobs.c.id.desc()).limit(1)).first()
+    if last and last.created_at + every_ms > at:
+        return int(last.created_at) + every_ms
+    if last and last.state in {QUEUED, RUNNING}:
+        return at + min(every_ms, _ASK_AGAIN_MS)
+    enqueue(connection, kind, {}, at=at, max_attempts=max_attempts, priority=priority)
+    return at + every_ms
 
 
 def prune(connection: sa.Connection, before: int) -> int:
-    """Forget jobs that ended well before then."""
+    """Forget jobs that ended well before then, but never the newest of a kind: the schedule counts from it."""
+    newest = sa.select(sa.func.max(jobs.c.id)).group_by(jobs.c.kind)
     return connection.execute(
-        sa.delete(jobs).where(jobs.c.state.in_([DONE, CANCELLED]), jobs.c.finished_at < before)
+        sa.delete(jobs).where(
+            jobs.c.state.in_([DONE, CANCELLED]), jobs.c.finished_at < before, jobs.c.id.not_in(newest)
+        )
     ).rowcount
 
 
-def add_log(connection: sa.Connection, job_id: int, at: int, text: str) -> None:
-    """Append to a job's log."""
-    connection.execute(sa.insert(job_logs).values(job_id=job_id, at=at, text=text[:_MAX_ERROR]))
+def add_logs(connection: sa.Connection, job_id: int, lines: Sequence[tuple[int, str]]) -> None:
+    """Append (time, text) lines to a job's log."""
+    values = [{"job_id": job_id, "at": at, "text": text[:_MAX_ERROR]} for at, text in lines]
+    if values:
+        connection.execute(sa.insert(job_logs), values)
 
 
 def read_log(connection: sa.Connection, job_id: int, after: int, limit: int) -> list[tuple[int, int, str]]:

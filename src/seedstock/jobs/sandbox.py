@@ -1,24 +1,24 @@
-"""Jobs in a process of their own.
+"""Runs a job in a process of its own, and watches it.
 
-The child gets one JSON line on its standard input (entry, job id, spec, state folder, memory limit) and
-answers with JSON lines: log, progress, and at last a result or an error. It dies with its worker: the
-kernel signals it when the parent ends, however that ends.
+The child (`sandbox_child`) gets one JSON line on its standard input and answers with JSON lines: log,
+progress, and at last a result or an error. What it prints becomes its log. Whatever ends the job also ends
+the processes it started, as long as they stayed in its session.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import importlib
 import os
-import resource
 import selectors
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import msgspec
 
@@ -26,10 +26,10 @@ from seedstock.core.errors import HubError
 from seedstock.jobs.kinds import JobKind
 
 if TYPE_CHECKING:
-    from seedstock.jobs.worker import Attempt
+    from seedstock.jobs.attempt import Attempt
 
 _POLL_S = 0.2
-_PR_SET_PDEATHSIG = 1
+_MAX_UNFINISHED_BYTES = 64 << 20
 
 
 class Interrupted(Exception):
@@ -44,10 +44,13 @@ class Order(msgspec.Struct):
     """What the child is told."""
 
     entry: str
+    services: str
+    services_options: dict[str, Any]
     job_id: int
     spec: dict[str, Any]
     state_dir: str
     memory_bytes: int | None
+    parent_pid: int
 
 
 class Line(msgspec.Struct, omit_defaults=True):
@@ -58,72 +61,189 @@ class Line(msgspec.Struct, omit_defaults=True):
     message: str = ""
     result: dict[str, Any] | None = None
     done: bool = False
+    stopped: bool = False
+    """With `done`: the job knew that it should stop, so it may not be finished."""
     error: str | None = None
 
 
 def run_isolated(kind: JobKind, attempt: Attempt) -> dict[str, Any] | None:
     """Run the job in a child and return its result. Raises JobFailed or Interrupted."""
-    order = Order(kind.entry, attempt.job_id, attempt.job.spec, str(attempt.state_dir), kind.memory_bytes)
+    scratch = tempfile.mkdtemp(prefix=f"seedstock-job-{attempt.job_id}-")
+    try:
+        with _started(kind, attempt, scratch) as child:
+            return _Watch(child, kind, attempt).follow()
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _started(kind: JobKind, attempt: Attempt, scratch: str) -> Iterator[subprocess.Popen[bytes]]:
+    path = os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path)
     child = subprocess.Popen(
-        [sys.executable, "-m", "seedstock.jobs.sandbox"],
+        [sys.executable, "-m", "seedstock.jobs.sandbox_child"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         start_new_session=True,
+        cwd=scratch,
+        env=os.environ | {"PYTHONPATH": path, "TMPDIR": scratch},
     )
+    order = Order(
+        entry=kind.entry,
+        services=kind.services,
+        services_options=dict(kind.services_options),
+        job_id=attempt.job_id,
+        spec=attempt.job.spec,
+        state_dir=str(attempt.state_dir.absolute()),
+        memory_bytes=kind.memory_bytes,
+        parent_pid=os.getpid(),
+    )
+    assert child.stdin is not None
     try:
-        assert child.stdin is not None
+        # A child that died already is noticed when its answer is read.
         with contextlib.suppress(BrokenPipeError):
             child.stdin.write(msgspec.json.encode(order) + b"\n")
-            child.stdin.close()
-        return _follow(child, kind, attempt)
+            child.stdin.flush()
+        yield child
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
         child.wait()
-        assert child.stdout is not None
-        child.stdout.close()
+        for pipe in (child.stdin, child.stdout, child.stderr):
+            if pipe is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()
 
 
-def _follow(child: subprocess.Popen[bytes], kind: JobKind, attempt: Attempt) -> dict[str, Any] | None:
-    deadline = time.monotonic() + kind.timeout_s
-    assert child.stdout is not None
-    os.set_blocking(child.stdout.fileno(), False)
-    waiting = b""
-    with selectors.DefaultSelector() as selector:
-        selector.register(child.stdout, selectors.EVENT_READ)
-        while True:
-            ready = selector.select(_POLL_S)
-            _check(attempt, kind, deadline)
-            if not ready:
-                continue
-            data = child.stdout.read()
+class _Watch:
+    """What is known of a running child."""
+
+    def __init__(self, child: subprocess.Popen[bytes], kind: JobKind, attempt: Attempt) -> None:
+        self._child = child
+        self._kind = kind
+        self._attempt = attempt
+        self._deadline_s = time.monotonic() + kind.timeout_s
+        self._kill_at_s = 0.0
+        self._verdict: Exception | None = None
+        """Why the child was told to stop."""
+        self._end: Line | None = None
+        self._unfinished = {"said": b"", "printed": b""}
+
+    def follow(self) -> dict[str, Any] | None:
+        """Read until the child is done, dead or has to be killed."""
+        with selectors.DefaultSelector() as selector:
+            for pipe, name in ((self._child.stdout, "said"), (self._child.stderr, "printed")):
+                assert pipe is not None
+                os.set_blocking(pipe.fileno(), False)
+                selector.register(pipe, selectors.EVENT_READ, name)
+            while True:
+                # Looked at before reading: what it said before it died is then certain to be read.
+                dead = self._child.poll() is not None
+                self._read(selector, 0 if dead else _POLL_S)
+                if self._end is not None or dead:
+                    self._read(selector, 0)
+                    self._printed(self._unfinished["printed"])
+                if self._end is not None:
+                    return self._outcome(self._end)
+                if dead:
+                    raise self._verdict or JobFailed(_death(self._child.returncode))
+                self._judge()
+
+    def _read(self, selector: selectors.BaseSelector, wait_s: float) -> None:
+        for key, _ in selector.select(wait_s):
+            pipe: IO[bytes] = key.fileobj  # type: ignore[assignment]
+            data = pipe.read()
+            if data == b"":
+                selector.unregister(pipe)
             if not data:
-                raise JobFailed(_death(child.wait()))
-            *lines, waiting = (waiting + data).split(b"\n")
+                continue
+            if key.data == "printed":
+                data = data.replace(b"\r", b"\n")  # progress bars
+            *lines, rest = (self._unfinished[key.data] + data).split(b"\n")
+            if len(rest) > _MAX_UNFINISHED_BYTES:
+                raise JobFailed("The job writes a line without an end")
+            self._unfinished[key.data] = rest
             for text in lines:
-                line = msgspec.json.decode(text, type=Line)
-                if line.error is not None:
-                    raise JobFailed(line.error)
-                if line.done:
-                    return line.result
-                _relay(line, attempt)
+                if key.data == "printed":
+                    self._printed(text)
+                else:
+                    self._said(msgspec.json.decode(text, type=Line))
+
+    def _printed(self, text: bytes) -> None:
+        if text.strip():
+            self._attempt.log(text.decode(errors="replace").rstrip().replace("\0", ""))
+
+    def _said(self, line: Line) -> None:
+        if line.log is not None:
+            self._attempt.log(line.log)
+        if line.fraction is not None:
+            self._attempt.progress(line.fraction, line.message)
+        if line.done or line.error is not None:
+            self._end = line
+
+    def _outcome(self, end: Line) -> dict[str, Any] | None:
+        """Whatever a job that was told to stop says, the reason for it stands; unless it finished."""
+        if self._verdict is not None and (end.stopped or end.error is not None):
+            raise self._verdict
+        if end.error is not None:
+            raise JobFailed(end.error)
+        return end.result
+
+    def _judge(self) -> None:
+        """Tell the child to stop, and raise once its time to save its state is over."""
+        if self._attempt.lost.is_set():
+            raise JobFailed("The job's lease was lost")
+        now_s = time.monotonic()
+        if now_s > self._deadline_s:
+            raise self._verdict or JobFailed(
+                f"The job ran longer than its limit of {self._kind.timeout_s:g} s"
+            )
+        self._weigh()
+        if self._verdict is not None:
+            if now_s > self._kill_at_s:
+                raise self._verdict
+            return
+        if self._attempt.cancel.is_set():
+            self._verdict = JobFailed("The job was cancelled")
+        elif self._attempt.interrupted():
+            self._verdict = Interrupted()
+        else:
+            return
+        self._kill_at_s = now_s + self._kind.grace_s
+        self._child.send_signal(signal.SIGTERM)
+
+    def _weigh(self) -> None:
+        limit = self._kind.memory_bytes
+        if limit is not None and sys.platform == "linux" and session_memory_bytes(self._child.pid) > limit:
+            raise JobFailed(memory_message(limit))
 
 
-def _check(attempt: Attempt, kind: JobKind, deadline: float) -> None:
-    if attempt.interrupted():
-        raise Interrupted
-    if attempt.cancelled():
-        raise JobFailed("The job was cancelled")
-    if time.monotonic() > deadline:
-        raise JobFailed(f"The job ran longer than its limit of {kind.timeout_s:g} s")
+def memory_message(limit_bytes: int | None) -> str:
+    """How a job that outgrew its limit is described, whoever notices."""
+    return f"The job needs more memory than its limit of {limit_bytes} bytes"
 
 
-def _relay(line: Line, attempt: Attempt) -> None:
-    if line.log is not None:
-        attempt.log(line.log)
-    if line.fraction is not None:
-        attempt.progress(line.fraction, line.message)
+def session_memory_bytes(session: int) -> int:
+    """Memory that the processes of a session hold for themselves: anonymous and shared pages, and swap.
+
+    Pages of mapped files do not count, for the system takes them back when it needs them.
+    """
+    total = 0
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit():
+            continue
+        try:
+            # After the name in parentheses: state, parent, group, session.
+            if int((folder / "stat").read_text().rpartition(")")[2].split()[3]) != session:
+                continue
+            status = (folder / "status").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it ended meanwhile
+        for row in status.splitlines():
+            name, _, value = row.partition(":")
+            if name in {"RssAnon", "RssShmem", "VmSwap"}:
+                total += int(value.split()[0]) * 1024
+    return total
 
 
 def _death(status: int) -> str:
@@ -132,59 +252,3 @@ def _death(status: int) -> str:
             f"The job's process was killed by {signal.Signals(-status).name}; it may have run out of memory"
         )
     return f"The job's process ended with status {status} without a result"
-
-
-class ChildContext:
-    """JobContext on the child's side."""
-
-    def __init__(self, order: Order, out: Any) -> None:
-        self.job_id = order.job_id
-        self.state_dir = Path(order.state_dir)
-        self._out = out
-
-    def _say(self, line: Line) -> None:
-        self._out.write(msgspec.json.encode(line) + b"\n")
-        self._out.flush()
-
-    def log(self, text: str) -> None:
-        """See JobContext."""
-        self._say(Line(log=text))
-
-    def progress(self, fraction: float, message: str = "") -> None:
-        """See JobContext."""
-        self._say(Line(fraction=fraction, message=message))
-
-    def cancelled(self) -> bool:
-        """Never from here: a cancelled child is killed."""
-        return False
-
-    def end(self, result: dict[str, Any] | None, error: str | None) -> None:
-        """Say how it went."""
-        self._say(Line(result=result, done=error is None, error=error))
-
-
-def main() -> None:
-    """The child."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    order = msgspec.json.decode(sys.stdin.buffer.readline(), type=Order)
-    # What the job prints must not mix with what we say.
-    with os.fdopen(os.dup(1), "wb") as out:
-        os.dup2(2, 1)
-        context = ChildContext(order, out)
-        if order.memory_bytes:
-            resource.setrlimit(resource.RLIMIT_AS, (order.memory_bytes, order.memory_bytes))
-        try:
-            module, _, function = order.entry.partition(":")
-            result = getattr(importlib.import_module(module), function)(context, order.spec)
-        except MemoryError:
-            context.end(None, f"The job needs more memory than its limit of {order.memory_bytes} bytes")
-        except HubError as error:
-            context.end(None, error.message)
-        except Exception as error:  # noqa: BLE001 - reported to the worker
-            context.end(None, f"{type(error).__name__}: {error}")
-        else:
-            context.end(result, None)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,7 +1,8 @@
 """Takes jobs off the queue and runs them.
 
 A claimed job is leased. A thread extends the lease while the job runs; when a worker dies the lease runs
-out and another worker takes the job over, from its state folder if it left something there.
+out and another worker takes the job over, from its state folder if it left something there. Quick jobs run
+one after another in one lane, slow ones in lanes of their own.
 """
 
 from __future__ import annotations
@@ -10,16 +11,21 @@ import logging
 import random
 import shutil
 import threading
+import traceback
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+
+import sqlalchemy as sa
 
 from seedstock.core.clock import DAY_MS, Clock
 from seedstock.core.errors import HubError
 from seedstock.db import jobs as rows
 from seedstock.db.engine import Database
 from seedstock.db.jobs import JobRow
+from seedstock.jobs.attempt import FIRST_LEASE_S, Attempt
 from seedstock.jobs.kinds import JobKind
 from seedstock.jobs.sandbox import Interrupted, run_isolated
 
@@ -28,87 +34,15 @@ log = logging.getLogger("seedstock.jobs")
 BUSY_POLL_S = 0.02
 IDLE_POLL_S = 0.5
 _IDLE_AFTER_POLLS = 100
-_HOUSEKEEPING_S = 5.0
+_HOUSEKEEPING_MS = 5_000
+_PRUNE_MS = 3_600_000
 _BACK_OFF_MS = (1_000, 5_000, 30_000, 120_000, 600_000)
 _KEEP_DONE_MS = 14 * DAY_MS
-
-
-class Attempt:
-    """One run of one job: its context, and the lease that it holds."""
-
-    def __init__(
-        self,
-        database: Database,
-        clock: Clock,
-        job: JobRow,
-        owner: str,
-        state_dir: Path,
-        stop: threading.Event,
-    ) -> None:
-        self.job = job
-        self.owner = owner
-        self.lost = threading.Event()
-        self.cancel = threading.Event()
-        self._database = database
-        self._clock = clock
-        self._state_dir = state_dir
-        self._stop = stop
-        self._ended = threading.Event()
-
-    @property
-    def job_id(self) -> int:
-        """See JobContext."""
-        return self.job.id
-
-    @property
-    def state_dir(self) -> Path:
-        """See JobContext."""
-        self._state_dir.mkdir(parents=True, exist_ok=True)
-        return self._state_dir
-
-    def log(self, text: str) -> None:
-        """See JobContext."""
-        with self._database.write() as connection:
-            rows.add_log(connection, self.job.id, self._clock(), text)
-
-    def progress(self, fraction: float, message: str = "") -> None:
-        """See JobContext."""
-        with self._database.write() as connection:
-            rows.set_progress(
-                connection, self.job.id, self.owner, {"fraction": round(fraction, 4), "message": message}
-            )
-
-    def cancelled(self) -> bool:
-        """See JobContext."""
-        return self.cancel.is_set() or self.lost.is_set()
-
-    def interrupted(self) -> bool:
-        """Whether the worker itself is stopping."""
-        return self._stop.is_set()
-
-    def keep_lease(self, lease_s: float) -> None:
-        """Extend the lease until the attempt ends; run in a thread."""
-        while not self._ended.wait(lease_s / 3):
-            try:
-                with self._database.write() as connection:
-                    until = self._clock() + int(lease_s * 1000)
-                    asked = rows.heartbeat(connection, self.job.id, self.owner, until)
-            except HubError as error:
-                log.warning("job %d: no heartbeat: %s", self.job.id, error)
-                continue
-            if asked is None:
-                self.lost.set()
-                return
-            if asked:
-                self.cancel.set()
-
-    def end(self) -> None:
-        """Stop extending the lease."""
-        self._ended.set()
+_HOUSEKEEPING_PRIORITY = -10
 
 
 class Worker:
-    """Runs jobs one after another until told to stop."""
+    """Runs jobs until told to stop."""
 
     def __init__(
         self,
@@ -117,39 +51,60 @@ class Worker:
         folder: Path,
         clock: Clock,
         stop: threading.Event,
+        *,
+        slow_lanes: int = 1,
+        random: Callable[[], float] = random.random,
     ) -> None:
         self._database = database
         self._kinds = kinds
         self._folder = folder
         self._clock = clock
         self._stop = stop
+        self._slow = frozenset(kind.name for kind in kinds.values() if kind.takes_long)
+        self._slow_lanes = slow_lanes if self._slow else 0
+        self._random = random
         self._name = uuid.uuid4().hex[:12]
         self._next_housekeeping = 0
+        self._next_prune = 0
+        self._next_run: dict[str, int] = {}
 
     def run(self) -> None:
-        """Work until `stop` is set; a database that is away is waited for."""
-        idle = 0
-        while not self._stop.is_set():
-            try:
-                busy = self.step()
-            except HubError as error:
-                log.warning("worker waits: %s", error)
-                busy, idle = False, _IDLE_AFTER_POLLS
-            idle = 0 if busy else idle + 1
-            if not busy:
-                self._stop.wait(BUSY_POLL_S if idle < _IDLE_AFTER_POLLS else IDLE_POLL_S)
+        """Work until `stop` is set; a database that is away is waited for.
 
-    def step(self) -> bool:
+        Then quick jobs are finished, and slow ones given back to the queue once they have saved their state.
+        """
+        with ThreadPoolExecutor(max(1, self._slow_lanes), thread_name_prefix="slow-jobs") as pool:
+            lanes = [pool.submit(self._lane, only=self._slow) for _ in range(self._slow_lanes)]
+            self._lane(but=self._slow)
+        for lane in lanes:
+            lane.result()
+
+    def _lane(self, **which: frozenset[str]) -> None:
+        idle = 0
+        try:
+            while not self._stop.is_set():
+                try:
+                    busy = self.step(**which)
+                except rows.HICCUPS as error:
+                    log.warning("worker waits: %s", error)
+                    busy, idle = False, _IDLE_AFTER_POLLS
+                idle = 0 if busy else idle + 1
+                if not busy:
+                    self._stop.wait(BUSY_POLL_S if idle < _IDLE_AFTER_POLLS else IDLE_POLL_S)
+        finally:
+            self._stop.set()  # a lane that broke takes the others along, for somebody to notice
+
+    def step(self, *, only: frozenset[str] | None = None, but: frozenset[str] = frozenset()) -> bool:
         """Run one job if one is due; whether there was one."""
-        if self._clock() >= self._next_housekeeping:
-            self._next_housekeeping = self._clock() + int(_HOUSEKEEPING_S * 1000)
+        if only is None:
             self._keep_house()
         with self._database.read() as connection:
-            if not rows.has_due(connection, self._clock()):
+            if not rows.has_due(connection, self._clock(), only=only, but=but):
                 return False
         owner = f"{self._name}-{uuid.uuid4().hex[:12]}"
+        lease_ms = int(FIRST_LEASE_S * 1000)
         with self._database.write() as connection:
-            job = rows.claim(connection, owner, self._clock(), lease_ms=60_000)
+            job = rows.claim(connection, owner, self._clock(), lease_ms, only=only, but=but)
         if job is None:
             return False
         self._run(job, owner)
@@ -157,76 +112,115 @@ class Worker:
 
     def _keep_house(self) -> None:
         at = self._clock()
+        if at < self._next_housekeeping:
+            return
         with self._database.write() as connection:
             rows.expire(connection, at)
-            rows.prune(connection, at - _KEEP_DONE_MS)
             for kind in self._kinds.values():
-                last = rows.newest_of_kind(connection, kind.name) if kind.every_s else None
-                if kind.every_s and (last is None or last + kind.every_s * 1000 <= at):
-                    key = f"every:{kind.name}"
-                    rows.enqueue(
+                if kind.every_s and at >= self._next_run.get(kind.name, 0):
+                    self._next_run[kind.name] = rows.enqueue_if_due(
                         connection,
                         kind.name,
-                        {},
+                        int(kind.every_s * 1000),
                         at=at,
                         max_attempts=kind.max_attempts,
-                        priority=-10,
-                        dedup_key=key,
+                        priority=_HOUSEKEEPING_PRIORITY,
                     )
+            if at >= self._next_prune:
+                rows.prune(connection, at - _KEEP_DONE_MS)
+                self._next_prune = at + _PRUNE_MS
+        self._next_housekeeping = at + _HOUSEKEEPING_MS
 
     def _run(self, job: JobRow, owner: str) -> None:
         kind = self._kinds.get(job.kind)
+        # Quick jobs are finished before the worker stops, so they are not told.
+        stop = self._stop if kind and kind.takes_long else threading.Event()
+        attempt = Attempt(self._database, self._clock, job, owner, self._folder, stop)
         if kind is None:
-            self._end(
-                job, owner, rows.DEAD, error=f"This version of Seedstock has no jobs of kind {job.kind!r}"
-            )
+            text = f"This version of Seedstock has no jobs of kind {job.kind!r}"
+            self._end(attempt, rows.DEAD, error=text)
             return
-        state_dir = self._folder / str(job.id)
-        attempt = Attempt(self._database, self._clock, job, owner, state_dir, self._stop)
         keeper = threading.Thread(target=attempt.keep_lease, args=(kind.lease_s,), daemon=True)
         keeper.start()
+        result: dict[str, Any] | None = None
+        failure: Exception | None = None
         try:
             result = run_isolated(kind, attempt) if kind.work is None else kind.work(attempt, job.spec)
-        except Interrupted:
-            self._give_back(job, owner)
         except Exception as error:  # noqa: BLE001 - whatever a job raises is its own failure, not the worker's
-            self._fail(job, owner, kind, error, attempt)
-        else:
-            state = rows.CANCELLED if attempt.cancel.is_set() else rows.DONE
-            self._end(job, owner, state, result=result)
-            shutil.rmtree(state_dir, ignore_errors=True)
+            failure = error
         finally:
             attempt.end()
             keeper.join()
+        self._settle(attempt, kind, result, failure)
 
-    def _fail(self, job: JobRow, owner: str, kind: JobKind, error: Exception, attempt: Attempt) -> None:
-        text = f"{type(error).__name__}: {error}" if not isinstance(error, HubError) else error.message
-        if not isinstance(error, HubError):
-            log.error("job %d (%s) failed", job.id, job.kind, exc_info=error)
+    def _settle(
+        self, attempt: Attempt, kind: JobKind, result: dict[str, Any] | None, failure: Exception | None
+    ) -> None:
+        """Say how an attempt ended: cancelled, interrupted, failed or done, in this order."""
+        job = attempt.job
+        if failure and not isinstance(failure, HubError | Interrupted):
+            attempt.log("".join(traceback.format_exception(failure)).rstrip())
+            log.error("job %d (%s) failed", job.id, job.kind, exc_info=failure)
+        text = None if failure is None else _in_one_line(failure)
         if attempt.cancel.is_set():
-            self._end(job, owner, rows.CANCELLED, error=text)
+            self._end(attempt, rows.CANCELLED, result=result, error=text)
+        elif isinstance(failure, Interrupted) or attempt.told_to_stop:
+            self._give_back(attempt, self._clock(), error=None, counts=False)
+        elif failure is None:
+            self._end(attempt, rows.DONE, result=result)
         elif job.attempts >= min(job.max_attempts, kind.max_attempts):
-            self._end(job, owner, rows.DEAD, error=text)
+            self._end(attempt, rows.DEAD, error=text)
         else:
             back_off = _BACK_OFF_MS[min(job.attempts, len(_BACK_OFF_MS)) - 1]
-            jitter = random.uniform(0.8, 1.2)  # noqa: S311 - spreads load, guards nothing
-            with self._database.write() as connection:
-                after = self._clock() + int(back_off * jitter)
-                rows.give_back(connection, job.id, owner, after, error=text, counts=True)
+            after = self._clock() + int(back_off * (0.8 + 0.4 * self._random()))
+            self._give_back(attempt, after, error=text, counts=True)
 
-    def _give_back(self, job: JobRow, owner: str) -> None:
-        with self._database.write() as connection:
-            rows.give_back(connection, job.id, owner, self._clock(), error=None, counts=False)
+    def _give_back(self, attempt: Attempt, run_after: int, *, error: str | None, counts: bool) -> None:
+        self._write(
+            attempt,
+            lambda connection: rows.give_back(
+                connection, attempt.job.id, attempt.owner, run_after, error=error, counts=counts
+            ),
+        )
 
     def _end(
         self,
-        job: JobRow,
-        owner: str,
+        attempt: Attempt,
         state: str,
         *,
         result: dict[str, Any] | None = None,
         error: str | None = None,
     ) -> None:
-        with self._database.write() as connection:
-            if not rows.finish(connection, job.id, owner, state, self._clock(), result=result, error=error):
-                log.warning("job %d was taken over by another worker; this result is dropped", job.id)
+        ended = self._write(
+            attempt,
+            lambda connection: rows.finish(
+                connection, attempt.job.id, attempt.owner, state, self._clock(), result=result, error=error
+            ),
+        )
+        if ended and state != rows.DEAD:  # a dead one may be retried from its state
+            shutil.rmtree(self._folder / str(attempt.job.id), ignore_errors=True)
+
+    def _write(self, attempt: Attempt, change: Callable[[sa.Connection], bool]) -> bool:
+        """Write the outcome, again while the database is away and the lease still holds."""
+        pause_s = 0.05
+        while True:
+            try:
+                with self._database.write() as connection:
+                    attempt.store_rest(connection)
+                    kept = change(connection)
+            except rows.HICCUPS as error:
+                if attempt.lease_is_over():
+                    log.error("job %d: its outcome is lost, it will run again: %s", attempt.job.id, error)
+                    return False
+                attempt.lost.wait(pause_s)
+                pause_s = min(2 * pause_s, 2.0)
+                continue
+            if not kept:
+                log.warning("job %d was taken over by another worker; this result is dropped", attempt.job.id)
+            return kept
+
+
+def _in_one_line(error: Exception) -> str:
+    if isinstance(error, HubError):
+        return error.message
+    return f"{type(error).__name__}: {error}".splitlines()[0]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -43,3 +46,58 @@ def resume(context: JobContext, _spec: dict[str, Any]) -> dict[str, Any]:
         mark.write_text("7")
         os.kill(os.getpid(), signal.SIGKILL)
     return {"from": int(mark.read_text())}
+
+
+def sleep_with_child(context: JobContext, _spec: dict[str, Any]) -> None:
+    """Sleep beside a process of its own."""
+    other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    Path(context.state_dir, "other").write_text(str(other.pid))
+    sleep(context, {})
+
+
+def die_with_child(_context: JobContext, _spec: dict[str, Any]) -> None:
+    """Die and leave a process that holds the pipes open."""
+    if os.fork() == 0:
+        time.sleep(600)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def save_and_stop(context: JobContext, _spec: dict[str, Any]) -> dict[str, Any]:
+    """Count until told to stop, then save; go on from there next time."""
+    saved = Path(context.state_dir, "saved")
+    if saved.exists():
+        return {"resumed": saved.read_text()}
+    Path(context.state_dir, "pid").write_text(str(os.getpid()))
+    while not context.cancelled():
+        time.sleep(0.005)
+    saved.write_text("yes")
+    return {}
+
+
+def share_memory_use(_context: JobContext, spec: dict[str, Any]) -> None:
+    """Let several processes use memory, each less than the limit."""
+    for _ in range(spec["processes"]):
+        if os.fork() == 0:
+            held = bytearray(b"x") * spec["each_bytes"]
+            time.sleep(600)
+            del held
+    time.sleep(600)
+
+
+def use_scratch(_context: JobContext, _spec: dict[str, Any]) -> dict[str, Any]:
+    with tempfile.NamedTemporaryFile(delete=False) as file:
+        return {"cwd": os.getcwd(), "file": file.name}
+
+
+class Services:
+    """What a job may need, made in its own process."""
+
+    def __init__(self, greeting: str) -> None:
+        self.greeting = greeting
+
+    def close(self) -> None:
+        print("closed")
+
+
+def greet(_context: JobContext, spec: dict[str, Any], services: Services) -> dict[str, Any]:
+    return {"said": f"{services.greeting} {spec['name']}"}

@@ -1,0 +1,148 @@
+"""One run of one job: what the job is told and says, and the lease that makes it this worker's.
+
+What the job says is kept in memory and stored with the heartbeats, in one transaction a second at most:
+a job that reports every step costs the database no more than one that is silent.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from seedstock.core.clock import Clock
+from seedstock.db import jobs as rows
+from seedstock.db.engine import Database
+from seedstock.db.jobs import JobRow
+
+log = logging.getLogger("seedstock.jobs")
+
+FIRST_LEASE_S = 60.0
+_TICK_S = 1.0
+_LONGEST_SILENCE_S = 20.0  # a third of the first lease
+_MAX_WAITING_LINES = 5_000
+
+
+class Attempt:
+    """A claimed job, its context and its lease."""
+
+    def __init__(
+        self, database: Database, clock: Clock, job: JobRow, owner: str, folder: Path, stop: threading.Event
+    ) -> None:
+        self.job = job
+        self.owner = owner
+        self.lost = threading.Event()
+        self.cancel = threading.Event()
+        self.told_to_stop = False
+        """Whether the job was told that its worker is stopping: it may have returned early then."""
+        self._database = database
+        self._clock = clock
+        self._state_dir = folder / str(job.id)
+        self._stop = stop
+        self._ended = threading.Event()
+        self._lock = threading.Lock()
+        self._lines: list[tuple[int, str]] = []
+        self._progress: dict[str, Any] | None = None
+        self._lease_ends_s = time.monotonic() + FIRST_LEASE_S
+
+    @property
+    def job_id(self) -> int:
+        """See JobContext."""
+        return self.job.id
+
+    @property
+    def state_dir(self) -> Path:
+        """See JobContext."""
+        self._state_dir.mkdir(parents=True, exist_ok=True)
+        return self._state_dir
+
+    def log(self, text: str) -> None:
+        """See JobContext."""
+        with self._lock:
+            if len(self._lines) < _MAX_WAITING_LINES:
+                self._lines.append((self._clock(), text))
+            elif len(self._lines) == _MAX_WAITING_LINES:
+                self._lines.append((self._clock(), "… lines left out: they came faster than they are stored"))
+
+    def progress(self, fraction: float, message: str = "") -> None:
+        """See JobContext."""
+        with self._lock:
+            self._progress = {"fraction": round(fraction, 4), "message": message}
+
+    def cancelled(self) -> bool:
+        """See JobContext."""
+        if self._stop.is_set():
+            self.told_to_stop = True
+        return self.told_to_stop or self.cancel.is_set() or self.lost.is_set()
+
+    def interrupted(self) -> bool:
+        """Whether the worker itself is stopping."""
+        return self._stop.is_set()
+
+    def keep_lease(self, lease_s: float) -> None:
+        """Extend the lease and store what the job says until the attempt ends; run in a thread.
+
+        A lease that could not be extended in time is lost, for another worker may have taken the job.
+        """
+        silence_s = min(lease_s / 3, _LONGEST_SILENCE_S)
+        beat_at_s = time.monotonic() + silence_s
+        while not self._ended.wait(min(_TICK_S, silence_s)):
+            try:
+                if time.monotonic() >= beat_at_s or self._lines or self._progress:
+                    beat_at_s = time.monotonic() + silence_s
+                    asked = self._beat(lease_s)
+                else:
+                    with self._database.read() as connection:
+                        asked = rows.look(connection, self.job.id, self.owner)
+            except rows.HICCUPS as error:
+                log.warning("job %d: no heartbeat: %s", self.job.id, error)
+                beat_at_s = 0.0
+                asked = None if self.lease_is_over() else False
+            if asked is None:
+                self.lost.set()
+                return
+            if asked:
+                self.cancel.set()
+
+    def lease_is_over(self) -> bool:
+        """Whether the lease ran out, as far as this worker knows."""
+        return time.monotonic() > self._lease_ends_s
+
+    def _beat(self, lease_s: float) -> bool | None:
+        began_s = time.monotonic()
+        with self._lock:
+            lines, progress = self._lines, self._progress
+            self._lines, self._progress = [], None
+        try:
+            with self._database.write() as connection:
+                until = self._clock() + int(lease_s * 1000)
+                asked = rows.heartbeat(connection, self.job.id, self.owner, until)
+                if asked is not None:
+                    self._store(connection, lines, progress)
+        except rows.HICCUPS:
+            with self._lock:
+                self._lines[:0] = lines
+                self._progress = self._progress or progress
+            raise
+        self._lease_ends_s = began_s + lease_s
+        return asked
+
+    def _store(
+        self, connection: sa.Connection, lines: list[tuple[int, str]], progress: dict[str, Any] | None
+    ) -> None:
+        rows.add_logs(connection, self.job.id, lines)
+        if progress:
+            rows.set_progress(connection, self.job.id, self.owner, progress)
+
+    def end(self) -> None:
+        """Stop extending the lease."""
+        self._ended.set()
+
+    def store_rest(self, connection: sa.Connection) -> None:
+        """Store what the job said last, in the transaction that ends the attempt; after `end`."""
+        if rows.look(connection, self.job.id, self.owner) is not None:
+            self._store(connection, self._lines, self._progress)
