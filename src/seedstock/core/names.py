@@ -16,7 +16,7 @@ _SEGMENT = re.compile(r"[A-Za-z0-9._-]{1,96}\Z")
 _REF_BAD = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|\.lock(/|\Z)|(\A|/)\.|\.\Z|/\Z|\A/|\A-|\A@\Z")
 _WINDOWS_UNSAFE = re.compile(r"[\x00-\x1f\x7f\\]")
 MAX_SEGMENT_BYTES = 255
-MAX_PATH_BYTES = 4096
+MAX_PATH_BYTES = 2048  # PostgreSQL indexes no longer text than about 2,700 bytes
 
 # First path segments of the site itself, and second segments that routes use after a bare repo name.
 RESERVED_ACCOUNTS = frozenset(

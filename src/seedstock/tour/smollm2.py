@@ -35,7 +35,7 @@ tags:
 A language model of 135 million parameters that follows instructions, quantised to about five bits a weight. It answers
 on any laptop; it is far too small to be relied on for facts.
 
-| | |
+| Property | Value |
 |---|---|
 | Architecture | Llama, 30 layers, width 576, 9 attention heads over 3 key-value heads |
 | Context | 8,192 tokens |
