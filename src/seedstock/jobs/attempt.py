@@ -144,5 +144,6 @@ class Attempt:
 
     def store_rest(self, connection: sa.Connection) -> None:
         """Store what the job said last, in the transaction that ends the attempt; after `end`."""
-        if rows.look(connection, self.job.id, self.owner) is not None:
+        said = self._lines or self._progress  # most quick jobs are silent: no query for them
+        if said and rows.look(connection, self.job.id, self.owner) is not None:
             self._store(connection, self._lines, self._progress)
