@@ -102,7 +102,7 @@ def open_hub(settings: Settings, clock: Clock = now_ms) -> Hub:
     repos = Repos(database, queue, cache, clock)
     reading = Reading(database, repos, content, cache)
     listing = Listing(database)
-    writing = Writing(database, repos, queue, cache, clock)
+    writing = Writing(database, repos, content, queue, cache, clock)
     return Hub(
         settings=settings,
         database=database,

@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 from seedstock.content.objects import StoredObjects
+from seedstock.content.soundness import unsound_files
 from seedstock.content.xet_index import XorbIndexes
 from seedstock.content.xet_read import XetReader
 from seedstock.core.clock import Clock
@@ -44,9 +45,9 @@ class Content:
         with self._database.read() as connection:
             return rows.files_in_repo(connection, repo_id, digests)
 
-    def wants_again(self, file: FileRow) -> bool:
-        """Whether somebody who offers the bytes should send them: what is stored may be damaged."""
-        return file.object_key is not None and self.objects.is_suspect(file.object_key)
+    def unsound(self, files: Iterable[FileRow]) -> set[str]:
+        """Digests of those files whose bytes somebody who offers them should send again."""
+        return unsound_files(self._database, self.objects, files)
 
     def get(self, digest: str) -> FileRow:
         """The file of that digest; callers have checked that it is theirs to read. Raises MissingBlob."""

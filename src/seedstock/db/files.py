@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from seedstock.db.git import batches
+from seedstock.db.inserts import insert_new
 from seedstock.db.schema import files, multipart_uploads, objects, repo_files
 
 
@@ -140,11 +141,8 @@ def add_representation(
         values["object_key"] = object_key
     if xet_hash is not None:
         values["xet_hash"] = xet_hash
-    changed = connection.execute(sa.update(files).where(files.c.digest == digest).values(**values))
-    if changed.rowcount == 0:
-        connection.execute(
-            sa.insert(files).values(digest=digest, size_bytes=size_bytes, created_at=at, **values)
-        )
+    insert_new(connection, files, [{"digest": digest, "size_bytes": size_bytes, "created_at": at}])
+    connection.execute(sa.update(files).where(files.c.digest == digest).values(**values))
 
 
 def allow_in_repo(connection: sa.Connection, repo_id: int, digests: Sequence[str], at: int) -> None:
@@ -155,8 +153,7 @@ def allow_in_repo(connection: sa.Connection, repo_id: int, digests: Sequence[str
         for digest in dict.fromkeys(digests)
         if digest not in present
     ]
-    if values:
-        connection.execute(sa.insert(repo_files), values)
+    insert_new(connection, repo_files, values)
 
 
 def insert_multipart(connection: sa.Connection, row: MultipartRow) -> None:

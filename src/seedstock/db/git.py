@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
+from seedstock.db.inserts import insert_new
 from seedstock.db.schema import commit_changes, commit_parents, commits, git_objects
 
 _BATCH = 900
@@ -70,8 +71,7 @@ def insert_objects(connection: sa.Connection, repo_id: int, objects: Sequence[Gi
         for oid, item in unique.items()
         if oid not in present
     ]
-    if values:
-        connection.execute(sa.insert(git_objects), values)
+    insert_new(connection, git_objects, values)
 
 
 def present_oids(connection: sa.Connection, repo_id: int, oids: Sequence[str]) -> set[str]:

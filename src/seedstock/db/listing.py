@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
+from seedstock.db.inserts import insert_new
 from seedstock.db.repos import RepoRow, repo_select
 from seedstock.db.schema import accounts, download_days, likes, repo_tags, repos
 
@@ -159,13 +160,12 @@ def add_downloads(connection: sa.Connection, counts: dict[int, int], day: int) -
     existing = set(connection.execute(sa.select(repos.c.id).where(repos.c.id.in_(list(counts)))).scalars())
     for repo_id in existing:
         count = counts[repo_id]
-        changed = connection.execute(
+        insert_new(connection, download_days, [{"repo_id": repo_id, "day": day, "count": 0}])
+        connection.execute(
             sa.update(download_days)
             .where(download_days.c.repo_id == repo_id, download_days.c.day == day)
             .values(count=download_days.c.count + count)
         )
-        if changed.rowcount == 0:
-            connection.execute(sa.insert(download_days).values(repo_id=repo_id, day=day, count=count))
         connection.execute(
             sa.update(repos)
             .where(repos.c.id == repo_id)

@@ -7,6 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from seedstock.db.inserts import insert_new
 from seedstock.db.schema import revision_metadata
 
 
@@ -49,8 +50,5 @@ def put_metadata(
             revision_metadata.c.repo_id == repo_id, revision_metadata.c.commit_oid == commit
         )
     )
-    connection.execute(
-        sa.insert(revision_metadata).values(
-            repo_id=repo_id, commit_oid=commit, version=version, summary=summary, created_at=at
-        )
-    )
+    row = {"repo_id": repo_id, "commit_oid": commit, "version": version, "summary": summary, "created_at": at}
+    insert_new(connection, revision_metadata, [row])

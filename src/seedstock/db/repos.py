@@ -9,6 +9,7 @@ import msgspec
 import sqlalchemy as sa
 
 from seedstock.core.names import RepoType
+from seedstock.db.inserts import insert_new
 from seedstock.db.schema import (
     accounts,
     commit_changes,
@@ -229,8 +230,7 @@ def replace_tags(connection: sa.Connection, repo_id: int, tags: Iterable[str]) -
         {"repo_id": repo_id, "tag": tag, "position": position}
         for position, tag in enumerate(dict.fromkeys(tag[:250] for tag in tags))
     ]
-    if values:
-        connection.execute(sa.insert(repo_tags), values)
+    insert_new(connection, repo_tags, values)
 
 
 def tags_of(connection: sa.Connection, repo_ids: Sequence[int]) -> dict[int, list[str]]:
@@ -248,12 +248,8 @@ def tags_of(connection: sa.Connection, repo_ids: Sequence[int]) -> dict[int, lis
 
 def add_like(connection: sa.Connection, repo_id: int, account_id: int, at: int) -> None:
     """Like a repo; liking twice is liking once."""
-    present = connection.execute(
-        sa.select(likes.c.repo_id).where(likes.c.repo_id == repo_id, likes.c.account_id == account_id)
-    ).first()
-    if present is None:
-        connection.execute(sa.insert(likes).values(repo_id=repo_id, account_id=account_id, created_at=at))
-        _count_likes(connection, repo_id)
+    insert_new(connection, likes, [{"repo_id": repo_id, "account_id": account_id, "created_at": at}])
+    _count_likes(connection, repo_id)
 
 
 def remove_like(connection: sa.Connection, repo_id: int, account_id: int) -> None:

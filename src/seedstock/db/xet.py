@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from seedstock.db.git import batches
+from seedstock.db.inserts import insert_new
 from seedstock.db.schema import files, repo_files, repos, xet_chunks, xet_files, xorb_scopes, xorbs
 
 
@@ -101,7 +101,7 @@ def touch_xorbs(connection: sa.Connection, hashes: Sequence[str], at: int) -> No
 
 def add_scopes(connection: sa.Connection, repo_id: int, hashes: Iterable[str]) -> None:
     """Let a repo use these xorbs."""
-    _insert_new(connection, xorb_scopes, [{"xorb_hash": text, "repo_id": repo_id} for text in hashes])
+    insert_new(connection, xorb_scopes, [{"xorb_hash": text, "repo_id": repo_id} for text in hashes])
 
 
 def find_files(connection: sa.Connection, hashes: Sequence[str]) -> dict[str, XetFileRow]:
@@ -143,7 +143,7 @@ def xet_hashes_of(connection: sa.Connection, digests: Sequence[str]) -> dict[str
 
 def put_files(connection: sa.Connection, rows: Sequence[XetFileRow], at: int) -> None:
     """Record Xet files; the terms of one that is known are replaced."""
-    _insert_new(
+    insert_new(
         connection,
         xet_files,
         [{"hash": r.hash, "size_bytes": r.size_bytes, "terms": r.terms, "created_at": at} for r in rows],
@@ -161,7 +161,7 @@ def link_files(connection: sa.Connection, rows: Sequence[XetFileRow], at: int) -
     """Make Xet files the Xet representation of the large files with their SHA-256, made where absent."""
     if not rows:
         return
-    _insert_new(
+    insert_new(
         connection,
         files,
         [
@@ -179,7 +179,7 @@ def link_files(connection: sa.Connection, rows: Sequence[XetFileRow], at: int) -
 
 def add_chunks(connection: sa.Connection, chunks: Iterable[tuple[bytes, str]]) -> None:
     """Offer chunks for global dedup: raw chunk hash and the xorb that holds it."""
-    _insert_new(connection, xet_chunks, [{"chunk_hash": raw, "xorb_hash": text} for raw, text in chunks])
+    insert_new(connection, xet_chunks, [{"chunk_hash": raw, "xorb_hash": text} for raw, text in chunks])
 
 
 def find_chunk(connection: sa.Connection, scope: XorbScope, chunk_hash: bytes, limit: int) -> list[XorbRow]:
@@ -205,11 +205,3 @@ def _visible(scope: XorbScope) -> sa.ColumnElement[bool]:
     if scope.namespace_id is None:
         return sa.or_(own, public)
     return sa.or_(own, public, repos.c.namespace_id == scope.namespace_id)
-
-
-def _insert_new(connection: sa.Connection, table: sa.Table[Any], values: list[dict[str, Any]]) -> None:
-    """Insert rows; those whose key exists stay as they are."""
-    if not values:
-        return
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    connection.execute(dialect.insert(table).on_conflict_do_nothing(), values)

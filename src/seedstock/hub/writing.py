@@ -8,6 +8,7 @@ import msgspec
 from pathspec import GitIgnoreSpec
 
 from seedstock.accounts.permissions import Action
+from seedstock.content.service import Content
 from seedstock.core.clock import Clock
 from seedstock.core.digests import Oid
 from seedstock.core.errors import Forbidden, TooLarge
@@ -15,6 +16,7 @@ from seedstock.core.names import RepoId, check_file_path
 from seedstock.core.viewer import Viewer
 from seedstock.db import git
 from seedstock.db.engine import Database
+from seedstock.db.files import files_in_repo
 from seedstock.db.git import CommitRow
 from seedstock.db.repos import RepoRow
 from seedstock.hub import revisions
@@ -49,10 +51,17 @@ class Writing:
     """Preupload and commit."""
 
     def __init__(
-        self, database: Database, register: Repos, queue: Queue, cache: TreeCache, clock: Clock
+        self,
+        database: Database,
+        register: Repos,
+        content: Content,
+        queue: Queue,
+        cache: TreeCache,
+        clock: Clock,
     ) -> None:
         self._database = database
         self._register = register
+        self._content = content
         self._queue = queue
         self._cache = cache
         self._clock = clock
@@ -88,10 +97,15 @@ class Writing:
             ignored = GitIgnoreSpec.from_lines(
                 (ignore if ignore is not None else text_of(".gitignore")).splitlines()
             )
+            entries = {candidate.path: trees.find(tree, candidate.path) for candidate in candidates}
+            digests = [entry.digest for entry in entries.values() if entry is not None and entry.digest]
+            unsound = self._content.unsound(files_in_repo(connection, repo.id, digests).values())
             plans = []
             for candidate in candidates:
-                entry = trees.find(tree, candidate.path)
+                entry = entries[candidate.path]
                 present = None if entry is None or entry.is_tree else entry.digest or entry.oid
+                if present in unsound:
+                    present = None  # damaged in the store: the client is to send it again
                 large = rules.is_large(candidate.path, candidate.size_bytes, candidate.sample)
                 plans.append(UploadPlan(candidate.path, large, ignored.match_file(candidate.path), present))
             return plans

@@ -33,7 +33,8 @@ def large_file():
     equal(read(repo_id, "model.bin"), data)
     meta = get_hf_file_metadata(hf_hub_url(repo_id, "model.bin"))
     equal((meta.etag, meta.size), (sha256(data), len(data)))
-    equal(meta.xet_file_data is not None, XET)
+    if XET:  # without, the same bytes may have come by Xet to another repository
+        assert meta.xet_file_data is not None
     [info] = api.get_paths_info(repo_id, "model.bin")
     equal((info.lfs.sha256, info.lfs.size, info.size), (sha256(data), len(data), len(data)))
     api.upload_file(path_or_fileobj=str(path), path_in_repo="copy.bin", repo_id=repo_id)

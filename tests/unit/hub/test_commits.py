@@ -22,6 +22,7 @@ from seedstock.core.names import RepoId, RepoType
 from seedstock.core.viewer import ANONYMOUS, TokenRole, Viewer
 from seedstock.hub.commits import CommitMessage
 from seedstock.hub.operations import Copy, Delete, DeleteFolder, Operation, Put, PutLarge
+from seedstock.hub.writing import Candidate
 from seedstock.wiring import Hub
 
 REPO = RepoId(RepoType.MODEL, "ada", "m")
@@ -226,3 +227,26 @@ def test_a_deleted_repo_leaves_no_rows(hub: Hub, ada: Viewer) -> None:
         hub.repos.get(ada, REPO)
     hub.repos.create(ada, REPO)
     assert paths(hub, ada) == [".gitattributes"]
+
+
+def test_a_damaged_file_is_asked_for_again(hub: Hub, ada: Viewer) -> None:
+    content = b"weights" * 1000
+    digest = hashlib.sha256(content).hexdigest()
+    repo = hub.repos.get(ada, REPO)
+
+    def upload() -> None:
+        with hub.content.staging.open() as staged:
+            staged.write(content)
+            hub.content.add_whole(repo.id, digest, len(content), staged)
+
+    upload()
+    commit(hub, ada, [PutLarge("w.bin", digest)])
+    candidate = Candidate("w.bin", len(content), content[:512])
+    assert hub.writing.plan(ada, REPO, "main", [candidate])[0].present == digest
+    path = hub.content.local_file(hub.content.get(digest))
+    assert path is not None
+    path.write_bytes(content[:-1] + b"X")
+    assert hub.writing.plan(ada, REPO, "main", [candidate])[0].present is None
+    upload()
+    assert hub.writing.plan(ada, REPO, "main", [candidate])[0].present == digest
+    assert b"".join(hub.content.open_range(hub.content.get(digest), 0, len(content))) == content

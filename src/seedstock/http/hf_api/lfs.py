@@ -61,7 +61,13 @@ def batch(call: Call) -> Response:
     present = call.hub.content.find_in_repo(repo.id, [item.oid for item in body.objects])
     if upload:
         parts = "multipart" in body.transfers
-        objects = [_upload(call, repo, item, present.get(item.oid), parts=parts) for item in body.objects]
+        unsound = call.hub.content.unsound(present.values())
+        objects = [
+            _stored(item, present[item.oid])
+            if item.oid in present and item.oid not in unsound
+            else _upload(call, repo, item, parts=parts)
+            for item in body.objects
+        ]
     else:
         objects = [_download(call, repo, item, present.get(item.oid)) for item in body.objects]
     multipart = any(
@@ -71,16 +77,15 @@ def batch(call: Call) -> Response:
     return Response(msgspec.json.encode(answer), media_type=LFS_JSON)
 
 
-def _upload(
-    call: Call, repo: RepoRow, item: LfsObject, present: FileRow | None, *, parts: bool
-) -> dict[str, Any]:
+def _stored(item: LfsObject, present: FileRow) -> dict[str, Any]:
     answer: dict[str, Any] = {"oid": item.oid, "size": item.size}
-    if present is not None:
-        if present.size_bytes != item.size:
-            answer["error"] = {"code": 422, "message": f"The object has {present.size_bytes} bytes"}
-            return answer
-        if not call.hub.content.wants_again(present):
-            return answer
+    if present.size_bytes != item.size:
+        answer["error"] = {"code": 422, "message": f"The object has {present.size_bytes} bytes"}
+    return answer
+
+
+def _upload(call: Call, repo: RepoRow, item: LfsObject, *, parts: bool) -> dict[str, Any]:
+    answer: dict[str, Any] = {"oid": item.oid, "size": item.size}
     verify = {"href": f"{call.base_url}/{repo.url_path}.git/info/lfs/objects/verify"}
     if parts and item.size > _MULTIPART_FROM_BYTES:
         upload = _multipart_action(call, repo, item)
