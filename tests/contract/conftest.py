@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -30,21 +29,6 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
     assert not failures, "the server logged failures:\n" + "\n---\n".join(failures[:5])
 
 
-@pytest.fixture(scope="session")
-def xet_writes(hub: HubProcess) -> bool:
-    """Whether this hub takes Xet uploads."""
-    request = urllib.request.Request(
-        f"{hub.url}/api/models/ada/absent/xet-write-token/main",
-        headers={"Authorization": f"Bearer {hub.tokens['ada']}"},
-    )
-    try:
-        urllib.request.urlopen(request, timeout=10)
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.headers.get("X-Error-Code") == "RepoNotFound"
-    return True
-
-
 @pytest.fixture(params=[OWN, "hf-1.28"])
 def client_name(request: pytest.FixtureRequest) -> str:
     """The newest client and the oldest that is promised to work."""
@@ -56,10 +40,8 @@ def client_name(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(params=[False, True], ids=["lfs", "xet"])
-def xet(request: pytest.FixtureRequest, xet_writes: bool) -> bool:
+def xet(request: pytest.FixtureRequest) -> bool:
     """Whether the client moves large files by Xet or plain LFS."""
-    if request.param and not xet_writes:
-        pytest.skip("this hub has no Xet write side")
     return bool(request.param)
 
 
