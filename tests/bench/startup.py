@@ -13,7 +13,7 @@ from tests.bench.servers import start, stop
 
 def measure(plan: Plan) -> Section:
     """Starts on a fresh folder and on one that has been used."""
-    fresh, again, python = [], [], []
+    fresh, again, python = list[float](), list[float](), list[float]()
     for number in range(plan.rounds):
         folder = plan.folder / f"startup-{number}"
         for samples in (fresh, again):
