@@ -73,7 +73,7 @@ def full_plan(folder: Path) -> Plan:
         seconds=3.0,
         file_bytes=1 << 30,
         big_file_bytes=4 << 30,
-        commits=200,
+        commits=100,
     )
 
 
