@@ -68,9 +68,9 @@ def full_plan(folder: Path) -> Plan:
     return Plan(
         folder,
         False,
-        rounds=5,
+        rounds=3,
         transfer_rounds=3,
-        seconds=3.0,
+        seconds=2.0,
         file_bytes=1 << 30,
         big_file_bytes=4 << 30,
         commits=100,
