@@ -87,6 +87,9 @@ class Dispatcher:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
+        if scope["type"] != "http":
+            await _serve_other(scope, receive, send)
+            return
         scope["app"] = self
         request = Request(scope, receive, send)
         try:
@@ -108,3 +111,13 @@ class Dispatcher:
                 return response
             partial = partial or match is Match.PARTIAL
         return await self._no_route(request, HTTPException(405 if partial else 404))
+
+
+async def _serve_other(scope: Scope, receive: Receive, send: Send) -> None:
+    """Servers announce start and stop, which there is nothing to do for; web sockets are not spoken here."""
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1000})
+        return
+    for phase in ("startup", "shutdown"):
+        await receive()
+        await send({"type": f"lifespan.{phase}.complete"})
