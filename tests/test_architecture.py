@@ -33,7 +33,7 @@ SIDEWAYS = {
 }
 # `http.app` alone puts the pages among the routes, inside functions; pages need no more of `http` than these.
 COMPOSES = {"http/app.py": {"web"}}
-PAGES_MAY_USE = {"routing", "errors", "receive"}
+PAGES_MAY_USE = {"routing", "errors", "receive", "threads"}
 NEVER_FROM_THE_EDGE = {"db", "store"}
 # Row types are plain frozen structs that services return; the edge may name them, and nothing else of `db`.
 ROW_TYPES = {"RepoRow", "FileRow", "CommitRow", "RefRow", "AccountRow", "TokenRow", "JobRow"}

@@ -43,6 +43,23 @@ class TokenRow(msgspec.Struct, frozen=True):
 
 
 _TOKEN_COLUMNS = [tokens.c[name] for name in TokenRow.__struct_fields__]
+# Statements of every request are built once: building one takes longer than running it.
+_FIND_TOKEN = (
+    sa.select(accounts, *_TOKEN_COLUMNS)
+    .join(tokens, tokens.c.account_id == accounts.c.id)
+    .where(tokens.c.hash == sa.bindparam("token_hash"))
+)
+_FIND_SESSION = (
+    sa.select(accounts, sessions.c.created_at.label("session_created_at"))
+    .join(sessions, sessions.c.account_id == accounts.c.id)
+    .where(sessions.c.hash == sa.bindparam("session_hash"), sessions.c.expires_at > sa.bindparam("at"))
+)
+_MEMBERSHIPS = (
+    sa.select(memberships.c.org_id, accounts.c.name, accounts.c.full_name, memberships.c.role)
+    .join(accounts, accounts.c.id == memberships.c.org_id)
+    .where(memberships.c.user_id == sa.bindparam("user_id"))
+    .order_by(accounts.c.name_key)
+)
 
 
 def find_account(connection: sa.Connection, name: str) -> AccountRow | None:
@@ -76,12 +93,7 @@ def update_account(connection: sa.Connection, account_id: int, **values: Any) ->
 
 def memberships_of(connection: sa.Connection, user_id: int) -> tuple[Membership, ...]:
     """The organisations of a user, by name."""
-    rows = connection.execute(
-        sa.select(memberships.c.org_id, accounts.c.name, accounts.c.full_name, memberships.c.role)
-        .join(accounts, accounts.c.id == memberships.c.org_id)
-        .where(memberships.c.user_id == user_id)
-        .order_by(accounts.c.name_key)
-    )
+    rows = connection.execute(_MEMBERSHIPS, {"user_id": user_id})
     return tuple(Membership(r.org_id, r.name, r.full_name, OrgRole(r.role)) for r in rows)
 
 
@@ -116,11 +128,7 @@ def insert_token(connection: sa.Connection, **values: Any) -> int:
 
 def find_token(connection: sa.Connection, hash: str) -> tuple[AccountRow, TokenRow] | None:
     """The token of that hash and its owner, or None."""
-    row = connection.execute(
-        sa.select(accounts, *_TOKEN_COLUMNS)
-        .join(tokens, tokens.c.account_id == accounts.c.id)
-        .where(tokens.c.hash == hash)
-    ).first()
+    row = connection.execute(_FIND_TOKEN, {"token_hash": hash}).first()
     if row is None:
         return None
     split = len(AccountRow.__struct_fields__)
@@ -158,11 +166,7 @@ def insert_session(connection: sa.Connection, hash: str, account_id: int, at: in
 
 def find_session(connection: sa.Connection, hash: str, at: int) -> tuple[AccountRow, int] | None:
     """The owner of a live session and when it began, or None."""
-    row = connection.execute(
-        sa.select(accounts, sessions.c.created_at.label("session_created_at"))
-        .join(sessions, sessions.c.account_id == accounts.c.id)
-        .where(sessions.c.hash == hash, sessions.c.expires_at > at)
-    ).first()
+    row = connection.execute(_FIND_SESSION, {"session_hash": hash, "at": at}).first()
     return (AccountRow(*row[:-1]), row[-1]) if row else None
 
 

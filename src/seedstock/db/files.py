@@ -45,6 +45,17 @@ class MultipartRow(msgspec.Struct, frozen=True):
 
 _FILE_COLUMNS = [files.c[name] for name in FileRow.__struct_fields__]
 _OBJECT_COLUMNS = [objects.c[name] for name in ObjectRow.__struct_fields__]
+# Built once: building a statement takes longer than running it.
+_FIND_FILE = sa.select(*_FILE_COLUMNS).where(files.c.digest == sa.bindparam("digest"))
+_FILES_IN_REPO = (
+    sa.select(*_FILE_COLUMNS)
+    .join(repo_files, repo_files.c.digest == files.c.digest)
+    .where(
+        repo_files.c.repo_id == sa.bindparam("repo_id"),
+        files.c.digest.in_(sa.bindparam("digests", expanding=True)),
+    )
+)
+_FIND_OBJECT = sa.select(*_OBJECT_COLUMNS).where(objects.c.key == sa.bindparam("object_key"))
 
 
 def _file(row: Sequence[Any]) -> FileRow:
@@ -53,7 +64,7 @@ def _file(row: Sequence[Any]) -> FileRow:
 
 def find_file(connection: sa.Connection, digest: str) -> FileRow | None:
     """The file of that digest, whoever may read it, or None."""
-    row = connection.execute(sa.select(*_FILE_COLUMNS).where(files.c.digest == digest)).first()
+    row = connection.execute(_FIND_FILE, {"digest": digest}).first()
     return _file(row) if row else None
 
 
@@ -61,11 +72,7 @@ def files_in_repo(connection: sa.Connection, repo_id: int, digests: Sequence[str
     """Those of the files that may be named in the repo."""
     found: dict[str, FileRow] = {}
     for batch in batches(digests):
-        rows = connection.execute(
-            sa.select(*_FILE_COLUMNS)
-            .join(repo_files, repo_files.c.digest == files.c.digest)
-            .where(repo_files.c.repo_id == repo_id, files.c.digest.in_(batch))
-        )
+        rows = connection.execute(_FILES_IN_REPO, {"repo_id": repo_id, "digests": list(batch)})
         found.update((row[0], _file(row)) for row in rows)
     return found
 
@@ -87,7 +94,7 @@ def files_of_repo(
 
 def find_object(connection: sa.Connection, key: str) -> ObjectRow | None:
     """The stored object of that key, or None."""
-    row = connection.execute(sa.select(*_OBJECT_COLUMNS).where(objects.c.key == key)).first()
+    row = connection.execute(_FIND_OBJECT, {"object_key": key}).first()
     return ObjectRow(*row) if row else None
 
 

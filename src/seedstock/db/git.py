@@ -46,6 +46,19 @@ class CommitRow(msgspec.Struct, frozen=True):
 
 
 _COMMIT_COLUMNS = [commits.c[name] for name in CommitRow.__struct_fields__]
+# Built once: building a statement takes longer than running it.
+_SOME_OBJECTS = sa.and_(
+    git_objects.c.repo_id == sa.bindparam("repo_id"),
+    git_objects.c.oid.in_(sa.bindparam("oids", expanding=True)),
+)
+_PRESENT = sa.select(git_objects.c.oid).where(_SOME_OBJECTS)
+_LOAD_OBJECTS = sa.select(git_objects.c.oid, git_objects.c.kind, git_objects.c.data).where(_SOME_OBJECTS)
+_LOAD_INFOS = sa.select(
+    git_objects.c.oid, git_objects.c.size_bytes, git_objects.c.lfs_digest, git_objects.c.lfs_size_bytes
+).where(_SOME_OBJECTS)
+_FIND_COMMIT = sa.select(*_COMMIT_COLUMNS).where(
+    commits.c.repo_id == sa.bindparam("repo_id"), commits.c.oid == sa.bindparam("oid")
+)
 
 
 def batches(values: Sequence[str]) -> Iterator[Sequence[str]]:
@@ -78,13 +91,7 @@ def present_oids(connection: sa.Connection, repo_id: int, oids: Sequence[str]) -
     """Those of the oids that the repo holds."""
     found: set[str] = set()
     for batch in batches(oids):
-        found.update(
-            connection.execute(
-                sa.select(git_objects.c.oid).where(
-                    git_objects.c.repo_id == repo_id, git_objects.c.oid.in_(batch)
-                )
-            ).scalars()
-        )
+        found.update(connection.execute(_PRESENT, {"repo_id": repo_id, "oids": list(batch)}).scalars())
     return found
 
 
@@ -94,11 +101,7 @@ def load_objects(
     """Kind and content of several objects; absent ones are left out."""
     found: dict[str, tuple[str, bytes]] = {}
     for batch in batches(oids):
-        rows = connection.execute(
-            sa.select(git_objects.c.oid, git_objects.c.kind, git_objects.c.data).where(
-                git_objects.c.repo_id == repo_id, git_objects.c.oid.in_(batch)
-            )
-        )
+        rows = connection.execute(_LOAD_OBJECTS, {"repo_id": repo_id, "oids": list(batch)})
         found.update((row.oid, (row.kind, zlib.decompress(row.data))) for row in rows)
     return found
 
@@ -154,14 +157,7 @@ def load_blob_infos(connection: sa.Connection, repo_id: int, oids: Sequence[str]
     """Sizes of several blobs without reading them."""
     found: dict[str, BlobInfo] = {}
     for batch in batches(oids):
-        rows = connection.execute(
-            sa.select(
-                git_objects.c.oid,
-                git_objects.c.size_bytes,
-                git_objects.c.lfs_digest,
-                git_objects.c.lfs_size_bytes,
-            ).where(git_objects.c.repo_id == repo_id, git_objects.c.oid.in_(batch))
-        )
+        rows = connection.execute(_LOAD_INFOS, {"repo_id": repo_id, "oids": list(batch)})
         found.update((row[0], BlobInfo(*row[1:])) for row in rows)
     return found
 
@@ -192,9 +188,7 @@ def insert_commit(
 
 def find_commit(connection: sa.Connection, repo_id: int, oid: str) -> CommitRow | None:
     """The commit of that full oid, or None."""
-    row = connection.execute(
-        sa.select(*_COMMIT_COLUMNS).where(commits.c.repo_id == repo_id, commits.c.oid == oid)
-    ).first()
+    row = connection.execute(_FIND_COMMIT, {"repo_id": repo_id, "oid": oid}).first()
     return CommitRow(*row) if row else None
 
 

@@ -10,18 +10,18 @@ import sqlalchemy as sa
 from seedstock.db.inserts import insert_new
 from seedstock.db.schema import revision_metadata
 
+_FIND = sa.select(revision_metadata.c.summary).where(
+    revision_metadata.c.repo_id == sa.bindparam("repo_id"),
+    revision_metadata.c.commit_oid == sa.bindparam("commit"),
+    revision_metadata.c.version == sa.bindparam("version"),
+)
+
 
 def find_metadata(
     connection: sa.Connection, repo_id: int, commit: str, version: int
 ) -> dict[str, Any] | None:
     """The stored record of a commit, if it was written by this version of the reader."""
-    return connection.execute(
-        sa.select(revision_metadata.c.summary).where(
-            revision_metadata.c.repo_id == repo_id,
-            revision_metadata.c.commit_oid == commit,
-            revision_metadata.c.version == version,
-        )
-    ).scalar()
+    return connection.execute(_FIND, {"repo_id": repo_id, "commit": commit, "version": version}).scalar()
 
 
 def find_many(

@@ -81,13 +81,29 @@ def _repo_row(row: Sequence[Any]) -> RepoRow:
     return RepoRow(*row)
 
 
+# Statements of every request are built once, with parameters: building one takes longer than running it.
+_FIND_REPO = repo_select.where(
+    repos.c.type == sa.bindparam("type"),
+    accounts.c.name_key == sa.bindparam("namespace"),
+    repos.c.name_key == sa.bindparam("name"),
+)
+_FIND_MOVED = repo_select.join(repo_redirects, repo_redirects.c.repo_id == repos.c.id).where(
+    repo_redirects.c.type == sa.bindparam("type"),
+    repo_redirects.c.namespace_key == sa.bindparam("namespace"),
+    repo_redirects.c.name_key == sa.bindparam("name"),
+)
+_FIND_REFS = sa.select(refs.c.name, refs.c.oid).where(
+    refs.c.repo_id == sa.bindparam("repo_id"), refs.c.name.in_(sa.bindparam("names", expanding=True))
+)
+_LIKES_REPO = sa.select(likes.c.repo_id).where(
+    likes.c.repo_id == sa.bindparam("repo_id"), likes.c.account_id == sa.bindparam("account_id")
+)
+
+
 def find_repo(connection: sa.Connection, type: str, namespace: str, name: str) -> RepoRow | None:
     """The repo of that name in any spelling, or None; renames are not followed."""
-    row = connection.execute(
-        repo_select.where(
-            repos.c.type == type, accounts.c.name_key == namespace.lower(), repos.c.name_key == name.lower()
-        )
-    ).first()
+    wanted = {"type": type, "namespace": namespace.lower(), "name": name.lower()}
+    row = connection.execute(_FIND_REPO, wanted).first()
     return _repo_row(row) if row else None
 
 
@@ -106,13 +122,8 @@ def repos_by_id(connection: sa.Connection, ids: Iterable[int]) -> dict[int, Repo
 
 def find_moved(connection: sa.Connection, type: str, namespace: str, name: str) -> RepoRow | None:
     """The repo that used to have that name, or None."""
-    row = connection.execute(
-        repo_select.join(repo_redirects, repo_redirects.c.repo_id == repos.c.id).where(
-            repo_redirects.c.type == type,
-            repo_redirects.c.namespace_key == namespace.lower(),
-            repo_redirects.c.name_key == name.lower(),
-        )
-    ).first()
+    wanted = {"type": type, "namespace": namespace.lower(), "name": name.lower()}
+    row = connection.execute(_FIND_MOVED, wanted).first()
     return _repo_row(row) if row else None
 
 
@@ -187,9 +198,7 @@ def list_refs(connection: sa.Connection, repo_id: int) -> list[RefRow]:
 
 def find_refs(connection: sa.Connection, repo_id: int, names: Sequence[str]) -> dict[str, str]:
     """Those of the named refs that exist: full name to commit."""
-    rows = connection.execute(
-        sa.select(refs.c.name, refs.c.oid).where(refs.c.repo_id == repo_id, refs.c.name.in_(names))
-    )
+    rows = connection.execute(_FIND_REFS, {"repo_id": repo_id, "names": list(names)})
     return {row.name: row.oid for row in rows}
 
 
@@ -265,8 +274,8 @@ def _count_likes(connection: sa.Connection, repo_id: int) -> None:
 
 def likes_repo(connection: sa.Connection, repo_id: int, account_id: int) -> bool:
     """Whether that account likes the repo."""
-    query = sa.select(likes.c.repo_id).where(likes.c.repo_id == repo_id, likes.c.account_id == account_id)
-    return connection.execute(query).first() is not None
+    found = connection.execute(_LIKES_REPO, {"repo_id": repo_id, "account_id": account_id})
+    return found.first() is not None
 
 
 def liked_among(connection: sa.Connection, repo_ids: Sequence[int], account_id: int) -> set[int]:

@@ -7,14 +7,14 @@ import re
 import uuid
 from types import ModuleType
 
-from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from seedstock.http.dispatch import Dispatcher
+from seedstock.http.threads import in_thread
 from seedstock.wiring import Hub
 
 log = logging.getLogger("seedstock.http")
@@ -48,12 +48,8 @@ def route_groups() -> list[ModuleType]:
 def build_app(hub: Hub) -> ASGIApp:
     """The application, ready for any ASGI server."""
     declared = [route for group in route_groups() for route in group.routes.routes]
-    app = Starlette(routes=[*declared, Route("/healthz", _health)])
-    app.state.hub = hub
-    app.add_exception_handler(404, _no_route)
-    app.add_exception_handler(405, _no_route)
-    app.add_exception_handler(Exception, _unexpected)
-    return RequestIds(app)
+    routes = [*declared, Route("/healthz", _health)]
+    return RequestIds(Dispatcher(routes, _no_route, _unexpected, hub=hub))
 
 
 async def _health(_request: Request) -> Response:
@@ -71,7 +67,7 @@ async def _no_route(request: Request, _error: Exception) -> Response:
 
     status = getattr(_error, "status_code", 404)
     if status == 404 and wants_html(request):
-        return await run_in_threadpool(render_missing, request)
+        return await in_thread(render_missing, request)
     return JSONResponse({"error": f"Nothing answers {request.method} {request.url.path[:200]}"}, status)
 
 

@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import msgspec
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
 from seedstock.content.xet_register import Progress
@@ -31,6 +30,7 @@ from seedstock.core.errors import (
 from seedstock.http.file_response import FileSpanResponse, PiecesResponse, parse_range
 from seedstock.http.receive import receive
 from seedstock.http.routing import Call, Routes
+from seedstock.http.threads import in_thread
 from seedstock.xet.hashing import hash_to_text
 from seedstock.xet.reconstruct import Reconstruction, UrlFor, render_v1, render_v2
 from seedstock.xet.shard import MAX_SHARD_BYTES
@@ -118,10 +118,10 @@ def head_xorb(call: Call, token: XetToken) -> Response:
 async def put_xorb(call: Call, token: XetToken) -> dict[str, bool]:
     """Receive a xorb."""
     require_write(token)
-    upload = await run_in_threadpool(call.hub.xet.receive_xorb, token.scope, call.param("hash"))
+    upload = await in_thread(call.hub.xet.receive_xorb, token.scope, call.param("hash"))
     with upload:
         await receive(call.request, upload.feed, _MAX_BODY_BYTES)
-        inserted = await run_in_threadpool(upload.finish)
+        inserted = await in_thread(upload.finish)
     return {"was_inserted": inserted}
 
 

@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from starlette.concurrency import iterate_in_threadpool
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from seedstock.core.errors import RangeNotSatisfiable
+from seedstock.http.threads import iterate_in_thread
 
 FILE_SPAN = "seedstock.filespan"
 """ASGI extension of our Granian adapter: native code sends bytes [start, stop) of a file."""
@@ -55,7 +55,7 @@ class FileSpanResponse(Response):
         if FILE_SPAN in scope.get("extensions", {}) and self.stop > self.start:
             await send({"type": FILE_SPAN, "path": str(self.path), "start": self.start, "stop": self.stop})
             return
-        async for piece in iterate_in_threadpool(_read(self.path, self.start, self.stop)):
+        async for piece in iterate_in_thread(_read(self.path, self.start, self.stop)):
             await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
 
@@ -86,6 +86,6 @@ class PiecesResponse(Response):
         """Send the answer."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         await send({"type": "http.response.body", "body": self.first, "more_body": True})
-        async for piece in iterate_in_threadpool(self.pieces):
+        async for piece in iterate_in_thread(self.pieces):
             await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b""})

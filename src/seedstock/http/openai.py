@@ -7,7 +7,6 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -17,6 +16,7 @@ from seedstock.core.errors import HubError, Unauthenticated
 from seedstock.db.repos import RepoRow
 from seedstock.http.errors import status_of, to_response
 from seedstock.http.routing import Call, Routes, json_response, read_body
+from seedstock.http.threads import in_thread
 from seedstock.run.openai import error_event
 from seedstock.run.openai_request import MAX_BODY_BYTES, Kind, parse_openai_request
 from seedstock.run.service import EventStream
@@ -85,7 +85,7 @@ async def completions(call: Call) -> Response:
 
 async def _answer(call: Call, kind: Kind) -> Response:
     request = parse_openai_request(kind, await read_body(call.request, MAX_BODY_BYTES))
-    file = await run_in_threadpool(call.hub.models.locate, call.viewer, request.model)
+    file = await in_thread(call.hub.models.locate, call.viewer, request.model)
     runner = call.hub.runner
     if request.stream:
         return EventsResponse(await _unless_gone(call.request, runner.open_stream(file, request)))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from seedstock.core.errors import HubError, TooLarge
+from seedstock.http.threads import in_thread
 
 JOIN_BYTES = 1 << 20
 """Small network pieces are joined to this before the thread hop, which costs as much as hashing 64 KiB."""
@@ -43,8 +43,8 @@ async def _feed(pieces: AsyncIterator[bytes], sink: Callable[[bytes], None], lim
         waiting.append(piece)
         waiting_bytes += len(piece)
         if waiting_bytes >= JOIN_BYTES:
-            await run_in_threadpool(sink, b"".join(waiting))
+            await in_thread(sink, b"".join(waiting))
             waiting, waiting_bytes = [], 0
     if waiting_bytes:
-        await run_in_threadpool(sink, b"".join(waiting))
+        await in_thread(sink, b"".join(waiting))
     return total

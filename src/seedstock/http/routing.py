@@ -17,7 +17,6 @@ from typing import Any, NamedTuple, TypeVar
 from urllib.parse import parse_qs, quote
 
 import msgspec
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
@@ -26,6 +25,7 @@ from seedstock.core.errors import Forbidden, HubError, Invalid, TooLarge
 from seedstock.core.names import RepoId, RepoType
 from seedstock.core.viewer import ANONYMOUS, Viewer
 from seedstock.http.errors import to_response
+from seedstock.http.threads import in_thread
 from seedstock.hub.repos import RepoMoved
 from seedstock.wiring import Hub
 
@@ -209,10 +209,10 @@ def _endpoint(
             if limit_bytes is not None:
                 call.body = await read_body(request, limit_bytes)
             if is_async:
-                await run_in_threadpool(identify, call)
+                await in_thread(identify, call)
                 result = await handler(call)
             else:
-                result = await run_in_threadpool(_invoke, handler, identify, call)
+                result = await in_thread(_invoke, handler, identify, call)
         except RepoMoved as moved:
             return RedirectResponse(_moved_location(request, moved), 307)
         except HubError as error:

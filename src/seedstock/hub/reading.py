@@ -18,9 +18,9 @@ from seedstock.db.files import FileRow
 from seedstock.db.git import CommitRow
 from seedstock.db.repos import RepoRow
 from seedstock.hub import metadata, revisions, trees
-from seedstock.hub.metadata import MetadataCache, describe
 from seedstock.hub.repos import Repos
 from seedstock.hub.revisions import Revision
+from seedstock.hub.snapshots import Snapshot, Snapshots
 from seedstock.hub.trees import Entry, TreeCache, Trees
 from seedstock.metadata.summary import RepoMetadata
 
@@ -33,12 +33,24 @@ class RepoAt(msgspec.Struct, frozen=True):
 
     repo: RepoRow
     revision: Revision
-    commit: CommitRow
-    entries: list[Entry]
-    """Every file and folder."""
-    metadata: RepoMetadata
+    snapshot: Snapshot
     liked: bool
     """By the viewer."""
+
+    @property
+    def commit(self) -> CommitRow:
+        """The commit."""
+        return self.snapshot.commit
+
+    @property
+    def entries(self) -> list[Entry]:
+        """Every file and folder."""
+        return self.snapshot.entries
+
+    @property
+    def metadata(self) -> RepoMetadata:
+        """What the commit says about itself."""
+        return self.snapshot.metadata
 
 
 class FileAt(msgspec.Struct, frozen=True):
@@ -85,7 +97,7 @@ class Reading:
         self._register = register
         self._content = content
         self._cache = cache
-        self._metadata = MetadataCache()
+        self._snapshots = Snapshots(cache)
 
     def repo_at(self, viewer: Viewer, repo_id: RepoId, revision: str = "main") -> RepoAt:
         """A repo with all that its info says. Raises RepoNotFound, RevisionNotFound."""
@@ -95,11 +107,9 @@ class Reading:
 
     def repo_at_on(self, connection: sa.Connection, viewer: Viewer, repo: RepoRow, at: Revision) -> RepoAt:
         """`repo_at`, of a repo that the viewer was found to see."""
-        commit = revisions.get_commit(connection, repo.id, at.oid)
-        entries = Trees(connection, repo.id, self._cache).listing(commit.tree_oid, "", recursive=True)
-        described = describe(connection, repo, commit.oid, entries, self._metadata)
+        snapshot = self._snapshots.get(connection, repo, at.oid)
         liked = viewer.account_id is not None and repos.likes_repo(connection, repo.id, viewer.account_id)
-        return RepoAt(repo, at, commit, entries, described, liked)
+        return RepoAt(repo, at, snapshot, liked)
 
     def heads(self, viewer: Viewer, found: Sequence[RepoRow]) -> list[RepoAt]:
         """Repos of a listing that the viewer was shown, each at the head of main."""
@@ -107,21 +117,20 @@ class Reading:
         with self._database.read() as connection:
             commits = git.find_commits(connection, keys)
             trees.preload(connection, self._cache, [(key[0], row.tree_oid) for key, row in commits.items()])
-            metadata.preload(connection, keys, self._metadata)
+            metadata.preload(connection, keys, self._snapshots.records)
             liked = set()
             if viewer.account_id is not None:
                 liked = repos.liked_among(connection, [repo.id for repo in found], viewer.account_id)
             return [
-                self._head(connection, repo, commits[key], liked=repo.id in liked)
+                RepoAt(
+                    repo,
+                    Revision(repo.head_oid, revisions.MAIN),
+                    self._snapshots.get_preloaded(connection, repo, commits[key]),
+                    repo.id in liked,
+                )
                 for repo, key in zip(found, keys, strict=True)
                 if key in commits
             ]
-
-    def _head(self, connection: sa.Connection, repo: RepoRow, commit: CommitRow, *, liked: bool) -> RepoAt:
-        at = Revision(commit.oid, revisions.MAIN)
-        entries = Trees(connection, repo.id, self._cache).listing(commit.tree_oid, "", recursive=True)
-        described = metadata.describe_preloaded(connection, repo, commit.oid, entries, self._metadata)
-        return RepoAt(repo, at, commit, entries, described, liked)
 
     def tree(
         self,

@@ -23,9 +23,11 @@ from seedstock.core.errors import CorruptBlock, Invalid
 from seedstock.xet.hashing import HASH_BYTES, Leaf, merkle_root, verification_hash
 
 MAX_XORB_CHUNKS = 8192
-MAX_XORB_BYTES = 64 * 1024 * 1024
 MAX_CHUNK_BYTES = 128 * 1024
 RECORD_HEADER_BYTES = 8
+MAX_XORB_BYTES = 64 * 1024 * 1024 + MAX_XORB_CHUNKS * RECORD_HEADER_BYTES
+"""Of all records. Clients fill a xorb with up to 64 MiB of plain bytes, so that one which does not compress
+is larger than that by its headers."""
 
 _VERSION = 1
 _HEAD = struct.Struct("<BI")

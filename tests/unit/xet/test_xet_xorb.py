@@ -140,6 +140,14 @@ def test_a_bomb_is_not_expanded():
         verify_xorb(record(1, frame(bytes(30_000_000)), 1000)[:140_000], bytes(32))
 
 
+def test_a_full_xorb_of_bytes_that_do_not_compress_is_taken() -> None:
+    chunks = [bytes(64 << 10)] * 1024  # 64 MiB plain, and headers on top
+    body, index = build_xorb(chunks, Scheme.NONE)
+    assert len(body) == (64 << 20) + 8 * 1024
+    assert verify_xorb(body, index.xorb_hash()) == index
+    assert XorbIndex.decode(index.encode()) == index
+
+
 def test_too_many_chunks():
     body = record(0, b"a", 1) * (MAX_XORB_CHUNKS + 1)
     with pytest.raises(TooLarge, match="more than 8192 chunks"):

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from typing import Any, TypeVar
 
 import msgspec
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -17,6 +16,7 @@ from seedstock.core.errors import BadCommit, Invalid, TooLarge
 from seedstock.core.names import RepoType
 from seedstock.db.repos import RepoRow
 from seedstock.http.routing import Call, Routes, json_response
+from seedstock.http.threads import in_thread
 from seedstock.hub.commits import CommitMessage
 from seedstock.hub.operations import Copy, Delete, DeleteFolder, Operation, Put, PutLarge
 from seedstock.hub.writing import Candidate
@@ -127,14 +127,12 @@ async def commit(call: Call) -> Response:
     """
     if call.flag("create_pr"):
         raise Invalid("Pull requests are not offered by this hub yet", hint="commit to a branch")
-    repo, ref = await run_in_threadpool(
-        call.hub.writing.begin, call.viewer, call.repo_id(), call.param("rev")
-    )
+    repo, ref = await in_thread(call.hub.writing.begin, call.viewer, call.repo_id(), call.param("rev"))
     reader = CommitReader(call, repo)
     async for line in _lines(call.request):
         if reader.take(line):
-            await run_in_threadpool(reader.flush)
-    row = await run_in_threadpool(_finish, call, reader, repo, ref)
+            await in_thread(reader.flush)
+    row = await in_thread(_finish, call, reader, repo, ref)
     url = f"{call.base_url}/{repo.url_path}"
     return json_response(
         {"success": True, "commitOid": row, "commitUrl": f"{url}/commit/{row}", "hookOutput": ""}

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 from urllib.parse import quote, urlencode
+from weakref import WeakKeyDictionary
 
+import msgspec
 from starlette.responses import Response
 
 from seedstock.core.clock import iso
@@ -15,7 +17,9 @@ from seedstock.db.repos import RepoRow
 from seedstock.http.routing import Call, Routes, json_response
 from seedstock.hub.listing import SORTS, ListQuery, RepoPage
 from seedstock.hub.reading import RepoAt
+from seedstock.hub.snapshots import Snapshot
 from seedstock.hub.trees import Entry
+from seedstock.metadata.summary import RepoMetadata
 
 routes = Routes()
 
@@ -63,9 +67,9 @@ def _expand(call: Call, type: RepoType) -> list[str]:
 
 def full_info(at: RepoAt, *, blobs: bool = False) -> dict[str, Any]:
     """Everything that the info of a repo says."""
-    repo, metadata = at.repo, at.metadata
+    repo, frozen = at.repo, _frozen_info(at)
     info: dict[str, Any] = {
-        **light_info(repo, list(metadata.tags)),
+        **light_info(repo, frozen["tags"]),
         "author": repo.namespace,
         "sha": at.commit.oid,
         "lastModified": iso(at.commit.committed_at if at.revision.ref is None else repo.updated_at),
@@ -73,18 +77,39 @@ def full_info(at: RepoAt, *, blobs: bool = False) -> dict[str, Any]:
         "disabled": repo.disabled,
         "downloadsAllTime": repo.downloads_all_time,
         "usedStorage": repo.used_storage_bytes,
-        "cardData": metadata.card_data,
-        "siblings": [_sibling(entry, blobs=blobs) for entry in at.entries if not entry.is_tree],
+        **frozen,
     }
-    if repo.type == RepoType.MODEL:
-        info |= _model_info(at)
-    elif repo.type == RepoType.DATASET:
-        info["description"] = str(metadata.card_data.get("description", ""))
+    if blobs:
+        info["siblings"] = _siblings(at, blobs=True)
     return info
 
 
-def _model_info(at: RepoAt) -> dict[str, Any]:
-    metadata = at.metadata
+_FROZEN: WeakKeyDictionary[Snapshot, dict[str, msgspec.Raw]] = WeakKeyDictionary()
+
+
+def _frozen_info(at: RepoAt) -> dict[str, msgspec.Raw]:
+    """The fields that a commit settles, encoded once; they live as long as the snapshot."""
+    frozen = _FROZEN.get(at.snapshot)
+    if frozen is None:
+        fields = {
+            "tags": at.metadata.tags,
+            "cardData": at.metadata.card_data,
+            "siblings": _siblings(at, blobs=False),
+        }
+        if at.repo.type == RepoType.MODEL:
+            fields |= _model_info(at.metadata)
+        elif at.repo.type == RepoType.DATASET:
+            fields["description"] = str(at.metadata.card_data.get("description", ""))
+        frozen = {name: msgspec.Raw(msgspec.json.encode(value)) for name, value in fields.items()}
+        _FROZEN[at.snapshot] = frozen
+    return frozen
+
+
+def _siblings(at: RepoAt, *, blobs: bool) -> list[dict[str, Any]]:
+    return [_sibling(entry, blobs=blobs) for entry in at.entries if not entry.is_tree]
+
+
+def _model_info(metadata: RepoMetadata) -> dict[str, Any]:
     fields = {
         "pipeline_tag": metadata.pipeline_tag,
         "library_name": metadata.library_name,
@@ -100,10 +125,10 @@ def _model_info(at: RepoAt) -> dict[str, Any]:
             "auto_model": _AUTO_CLASSES.get(metadata.pipeline_tag or "", "AutoModel"),
             "pipeline_tag": metadata.pipeline_tag,
         }
-    return {"modelId": at.repo.repo_id, "spaces": [], **info}
+    return {"spaces": [], **info}
 
 
-def light_info(repo: RepoRow, tags: list[str]) -> dict[str, Any]:
+def light_info(repo: RepoRow, tags: list[str] | msgspec.Raw) -> dict[str, Any]:
     """What a list says of each repo."""
     info = {
         "_id": f"{repo.id:024x}",

@@ -9,7 +9,6 @@ import time
 from typing import Any, Literal
 
 import msgspec
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from seedstock.accounts.permissions import Action
@@ -21,6 +20,7 @@ from seedstock.db.repos import RepoRow
 from seedstock.http.file_response import FileSpanResponse, PiecesResponse, parse_range
 from seedstock.http.receive import receive
 from seedstock.http.routing import Call, Routes, json_response
+from seedstock.http.threads import in_thread
 
 routes = Routes()
 
@@ -136,7 +136,7 @@ async def put_object(call: Call) -> Response:
     content = call.hub.content
     with content.staging.open() as staged:
         await receive(call.request, staged.write, size)
-        await run_in_threadpool(content.add_whole, repo_id, digest, size, staged)
+        await in_thread(content.add_whole, repo_id, digest, size, staged)
     return Response(headers={"ETag": f'"{digest}"'})
 
 
@@ -145,10 +145,10 @@ async def put_part(call: Call) -> Response:
     """Receive one part."""
     upload, number = call.param("upload"), int(call.param("number"))
     _check_signature(call, f"lfs-part/{upload}/{number}")
-    part = await run_in_threadpool(call.hub.multipart.part, upload, number)
+    part = await in_thread(call.hub.multipart.part, upload, number)
     try:
         await receive(call.request, part.write, part.length)
-        etag = await run_in_threadpool(part.finish)
+        etag = await in_thread(part.finish)
     finally:
         part.close()
     return Response(headers={"ETag": etag})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import posixpath
 
-from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -13,6 +12,7 @@ from seedstock.accounts.permissions import Action, check
 from seedstock.core.errors import BadCommit, HubError, Invalid, TooLarge
 from seedstock.http.receive import receive
 from seedstock.http.routing import Call, json_response
+from seedstock.http.threads import in_thread
 from seedstock.hub.commits import CommitMessage
 from seedstock.hub.uploads import Received, Target
 from seedstock.web.pages.answer import login_href, page_routes, redirect, show
@@ -54,10 +54,10 @@ def _form(call: Call, target: Target, folder: str, notice: Notice | None, status
 async def put_file(call: Call) -> Response:
     """Receive one file and answer the reference that the commit names it by."""
     uploads, content = call.hub.uploads, call.hub.content
-    target = await run_in_threadpool(uploads.target, call.viewer, call.repo_id(), call.param("rest"))
+    target = await in_thread(uploads.target, call.viewer, call.repo_id(), call.param("rest"))
     with content.staging.open() as staged:
         await receive(call.request, staged.write, _FILE_LIMIT_BYTES)
-        received = await run_in_threadpool(uploads.take, call.viewer, target, target.path, staged)
+        received = await in_thread(uploads.take, call.viewer, target, target.path, staged)
     return json_response({"staged": uploads.sign(call.viewer, target.repo, received)})
 
 
@@ -73,7 +73,7 @@ async def commit_files(call: Call) -> Response:
         raise Invalid(f"Malformed form: {error.detail}") from None
     try:
         call.confirm_form(_text(form, "csrf"))
-        return await run_in_threadpool(_commit, call, form)
+        return await in_thread(_commit, call, form)
     finally:
         await form.close()
 
