@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import itertools
 import os
 import shutil
@@ -17,6 +18,16 @@ from seedstock.db.engine import Database, default_url
 from seedstock.settings import Settings
 from seedstock.wiring import Hub, open_hub
 from tests import postgres
+
+# For stock clients that tests use in their own process; they read this when imported. What is remembered of
+# one hub's address must not reach the next hub that gets the same port.
+os.environ |= {
+    "HF_HOME": tempfile.mkdtemp(prefix="seedstock-hf-"),
+    "HF_HUB_DISABLE_XET": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_UPDATE_CHECK": "1",
+}
+atexit.register(shutil.rmtree, os.environ["HF_HOME"], ignore_errors=True)
 
 _PROGRAMS: dict[str, Callable[[], object]] = {
     "postgresql": postgres.find_binaries,
@@ -36,6 +47,12 @@ def need(program: str) -> None:
         if os.environ.get("SEEDSTOCK_REQUIRE_SYSTEM"):
             pytest.fail(message)
         pytest.skip(message)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Browser tests come last: while a browser is open its event loop runs in this thread, and no other may."""
+    items.sort(key=lambda item: "browser" in item.path.parts)
 
 
 @pytest.fixture(autouse=True)
