@@ -60,6 +60,10 @@ class Hub:
     runner: ModelRunner
     git: GitReader
 
+    def stamp(self) -> int | None:
+        """A number that changes whenever anything in the database does; None where that is not known."""
+        return self.database.stamp()
+
     def close(self) -> None:
         """Write what is still counted in memory and close the database."""
         self.downloads.flush()

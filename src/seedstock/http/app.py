@@ -14,6 +14,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from seedstock.http.dispatch import Dispatcher
+from seedstock.http.steady import SteadyAnswers
 from seedstock.http.threads import in_thread
 from seedstock.wiring import Hub
 
@@ -49,7 +50,7 @@ def build_app(hub: Hub) -> ASGIApp:
     """The application, ready for any ASGI server."""
     declared = [route for group in route_groups() for route in group.routes.routes]
     routes = [*declared, Route("/healthz", _health)]
-    return RequestIds(Dispatcher(routes, _no_route, _unexpected, hub=hub))
+    return RequestIds(Dispatcher(routes, _no_route, _unexpected, hub=hub, answers=SteadyAnswers()))
 
 
 async def _health(_request: Request) -> Response:

@@ -25,6 +25,7 @@ from seedstock.core.errors import Forbidden, HubError, Invalid, TooLarge
 from seedstock.core.names import RepoId, RepoType
 from seedstock.core.viewer import ANONYMOUS, Viewer
 from seedstock.http.errors import to_response
+from seedstock.http.steady import SteadyAnswers, key_of
 from seedstock.http.threads import in_thread
 from seedstock.hub.repos import RepoMoved
 from seedstock.wiring import Hub
@@ -146,6 +147,7 @@ class Call:
 
 
 Handler = Callable[[Call], Any]
+Endpoint = Callable[[Request], Awaitable[Response]]
 Identifier = Callable[[Call], None]
 """Sets the viewer of a call."""
 ErrorRenderer = Callable[[Call, HubError], Response]
@@ -178,15 +180,26 @@ class Routes:
         self.declared: list[Declared] = []
 
     def add(
-        self, method: str, *paths: str, limit_bytes: int = JSON_LIMIT_BYTES, stream: bool = False
+        self,
+        method: str,
+        *paths: str,
+        limit_bytes: int = JSON_LIMIT_BYTES,
+        stream: bool = False,
+        steady: bool = False,
     ) -> Callable[[Handler], Handler]:
-        """Route a method on one or several paths to a handler; `stream` leaves the body unread."""
+        """Route a method on one or several paths to a handler.
+
+        `stream` leaves the body unread. `steady` promises that the answer to an anonymous caller follows from
+        the address and the database alone, so that it may be given again (`http/steady.py`).
+        """
 
         def declare(handler: Handler) -> Handler:
             reads_body = method not in {"GET", "HEAD"} and not stream
             endpoint = _endpoint(
                 handler, limit_bytes if reads_body else None, self._render_error, self._identify
             )
+            if steady:
+                endpoint = _steadily(endpoint)
             methods = ["GET", "HEAD"] if method == "GET" else [method]
             self.declared.append(Declared(method, paths, handler))
             for path in paths:
@@ -198,7 +211,7 @@ class Routes:
 
 def _endpoint(
     handler: Handler, limit_bytes: int | None, render_error: ErrorRenderer | None, identify: Identifier
-) -> Callable[[Request], Awaitable[Response]]:
+) -> Endpoint:
     is_async = inspect.iscoroutinefunction(handler)
 
     async def endpoint(request: Request) -> Response:
@@ -222,6 +235,24 @@ def _endpoint(
         return result if isinstance(result, Response) else json_response(result)
 
     return endpoint
+
+
+def _steadily(endpoint: Endpoint) -> Endpoint:
+    """Give a stranger the answer that was given before, while nothing has changed since."""
+
+    async def again(request: Request) -> Response:
+        key = key_of(request)
+        stamp = request.app.state.hub.stamp() if key is not None else None
+        if key is None or stamp is None:
+            return await endpoint(request)
+        answers: SteadyAnswers = request.app.state.answers
+        answer = answers.get(key, stamp)
+        if answer is None:
+            answer = await endpoint(request)
+            answers.put(key, stamp, answer)
+        return answer
+
+    return again
 
 
 def _moved_location(request: Request, moved: RepoMoved) -> str:

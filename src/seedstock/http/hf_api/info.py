@@ -44,7 +44,12 @@ securityRepoStatus resourceGroup xetEnabled""".split(),
 _AUTO_CLASSES = {"text-generation": "AutoModelForCausalLM", "fill-mask": "AutoModelForMaskedLM"}
 
 
-@routes.add("GET", "/api/{type:repotype}/{ns}/{name}", "/api/{type:repotype}/{ns}/{name}/revision/{rev:path}")
+@routes.add(
+    "GET",
+    "/api/{type:repotype}/{ns}/{name}",
+    "/api/{type:repotype}/{ns}/{name}/revision/{rev:path}",
+    steady=True,
+)
 def repo_info(call: Call) -> Any:
     """A repo at a revision."""
     repo_id = call.repo_id()
@@ -165,7 +170,7 @@ def _sibling(entry: Entry, *, blobs: bool) -> dict[str, Any]:
     return sibling
 
 
-@routes.add("GET", "/api/{type:repotype}")
+@routes.add("GET", "/api/{type:repotype}", steady=True)
 def repo_list(call: Call) -> Response:
     """A page of repos."""
     type = RepoType(call.param("type"))

@@ -22,7 +22,7 @@ _EXPANDED_PAGE = 100
 _REPO = "/api/{type:repotype}/{ns}/{name}"
 
 
-@routes.add("GET", _REPO + "/tree/{rest:path}")
+@routes.add("GET", _REPO + "/tree/{rest:path}", steady=True)
 def tree(call: Call) -> Response:
     """A folder of a revision."""
     expand = call.flag("expand")
@@ -91,7 +91,7 @@ def _large_file(file: LargeFile) -> dict[str, Any]:
     }
 
 
-@routes.add("GET", _REPO + "/refs")
+@routes.add("GET", _REPO + "/refs", steady=True)
 def refs(call: Call) -> dict[str, Any]:
     """Branches, tags and the rest."""
     groups: dict[str, list[dict[str, str]]] = {"branches": [], "converts": [], "tags": [], "pullRequests": []}
@@ -111,7 +111,7 @@ def refs(call: Call) -> dict[str, Any]:
     return groups
 
 
-@routes.add("GET", _REPO + "/commits/{rev:path}")
+@routes.add("GET", _REPO + "/commits/{rev:path}", steady=True)
 def commits(call: Call) -> Response:
     """A page of history, newest first."""
     limit = call.number("limit", 50, most=1000) or 50
