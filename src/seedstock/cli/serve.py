@@ -39,9 +39,15 @@ def serve(**options: Any) -> None:
     if settings.port == 0:
         settings = msgspec.structs.replace(settings, port=free_port(settings.host))
     open_database(settings).close()
-    companions = [start_engines(settings), start_worker(settings)]
+    companions = [start_engines(settings)]
+
+    def ready(url: str) -> None:
+        click.echo(f"ready on {url}")
+        # Not before: its start would take half of a small machine from the web worker's.
+        companions.append(start_worker(settings))
+
     try:
-        run(settings, lambda url: click.echo(f"ready on {url}"))
+        run(settings, ready)
     finally:
         for process in companions:
             stop(process)

@@ -128,8 +128,9 @@ def _configure_sqlite(connection: Any, _record: object) -> None:
     # FULL: a commit is on disk before it is acknowledged, also through a power cut.
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute("PRAGMA foreign_keys=ON")
-    cursor.execute("PRAGMA cache_size=-65536")
-    cursor.execute("PRAGMA mmap_size=268435456")
+    # Each of up to 80 connections has a cache of its own (KiB); what they share is mapped.
+    cursor.execute("PRAGMA cache_size=-8192")
+    cursor.execute("PRAGMA mmap_size=67108864")
     cursor.close()
 
 
