@@ -86,6 +86,13 @@ class HubProcess:
         assert line.startswith("ready on "), f"{line!r}\n{self.log.read_text()[-4000:]}"
         self.url = line.split()[-1]
 
+    def pids(self) -> list[int]:
+        """The web processes: the one that was started and its workers."""
+        assert self._process is not None
+        mine = self._process.pid
+        children = Path(f"/proc/{mine}/task/{mine}/children").read_text().split()
+        return [mine, *map(int, children)]
+
     def kill(self) -> None:
         """End the whole process group at once, as a power cut would."""
         self._end(signal.SIGKILL)

@@ -97,6 +97,8 @@ class RequestIds:
 
         try:
             await self._app(scope, receive, send_with_id)
+        except ConnectionError:
+            log.debug("%s %s: the client hung up", scope["method"], scope["path"])
         except Exception:
             log.exception("%s %s failed (request %s)", scope["method"], scope["path"], request_id)
             if not finished:

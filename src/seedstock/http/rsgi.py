@@ -16,6 +16,7 @@ from granian.rsgi import Scope as RsgiScope
 from starlette.types import ASGIApp, Message, Scope
 
 from seedstock.http.file_response import FILE_SPAN
+from seedstock.http.piped import PIPED_FROM_BYTES, PipedBody
 
 _EXTENSIONS: dict[str, dict[str, object]] = {FILE_SPAN: {}}
 
@@ -79,6 +80,7 @@ class _Exchange:
         self._body_read = False
         self._start: Message | None = None
         self._transport: Any = None
+        self._piped: PipedBody | None = None
 
     async def receive(self) -> Message:
         if self._body_read:
@@ -107,23 +109,40 @@ class _Exchange:
                 self._protocol.response_file_range(
                     status, self._headers(), message["path"], message["start"], message["stop"]
                 )
+            elif self._piped is not None:
+                await self._pipe(message)
             elif self._transport is not None:
                 await self._continue(message)
+            elif message.get("more_body") and self._length() >= PIPED_FROM_BYTES:
+                self._piped = PipedBody(self._protocol, status, self._headers())
+                await self._pipe(message)
             elif message.get("more_body"):
                 self._transport = self._protocol.response_stream(status, self._headers())
                 await self._continue(message)
             else:
                 self._protocol.response_bytes(status, self._headers(), bytes(message.get("body", b"")))
         except ProtocolClosed as error:
-            raise OSError("client disconnected") from error
+            raise ConnectionResetError("client disconnected") from error
 
     async def _continue(self, message: Message) -> None:
         body = message.get("body", b"")
         if body:
             await self._transport.send_bytes(bytes(body) if not isinstance(body, bytes) else body)
 
+    async def _pipe(self, message: Message) -> None:
+        assert self._piped is not None
+        await self._piped.write(message.get("body", b""))
+
+    def _length(self) -> int:
+        """The announced length of the body; 0 if there is none."""
+        assert self._start is not None
+        lengths = [value for name, value in self._start["headers"] if name.lower() == b"content-length"]
+        return int(lengths[0]) if lengths else 0
+
     def close(self) -> None:
         """Let go of the stream: one that is not complete then breaks, instead of hanging till a time limit."""
+        if self._piped is not None:
+            self._piped.close()
         self._transport = None
         self._protocol = None
 
