@@ -56,12 +56,13 @@ class StoredObjects:
     def intact_keys(self, keys: Sequence[str]) -> set[str]:
         """Those of the objects that are there and untouched since they were last verified whole."""
         with self._database.read() as connection:
-            found = rows.find_objects(connection, keys)
-        return {
-            key
-            for key, row in found.items()
-            if row.stat_signature is not None and self._store.signature(key) == row.stat_signature
-        }
+            found = rows.find_signatures(connection, keys)
+        return {key for key, signature in found.items() if self._store.signature(key) == signature}
+
+    def intact_path(self, key: str) -> Path | None:
+        """`trusted_path`, of an object by its key."""
+        path = self._store.local_path(key)
+        return path if path is not None and self.intact_keys([key]) else None
 
     def read_raw(self, key: str, start: int, stop: int) -> bytes:
         """Stored bytes [start, stop) unverified, for formats that carry their own hashes."""

@@ -93,7 +93,7 @@ class Content:
         """The file as one trusted local file that may be sent or mapped unread; None if there is none."""
         if file.object_key is None:
             return None
-        return self.objects.trusted_path(self.objects.get(file.object_key))
+        return self.objects.intact_path(file.object_key)
 
     def materialise(self, digest: str) -> Path:
         """The file as one local, trusted file: the stored one, or a checked copy in the cache folder.
