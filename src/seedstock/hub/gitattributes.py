@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathspec import GitIgnoreSpec
 
 from seedstock.core.names import RepoType
+from seedstock.hub.ignore_patterns import compile_patterns
 
 REGULAR_MAX_BYTES = 10_000_000
 
@@ -32,7 +33,7 @@ class LargeFileRules:
                 continue
             values = [field for field in fields[1:] if field.lstrip("-!").startswith("filter")]
             if values:
-                self._rules.append((GitIgnoreSpec.from_lines([fields[0]]), values[-1] == "filter=lfs"))
+                self._rules.append((compile_patterns([fields[0]]), values[-1] == "filter=lfs"))
 
     def is_large(self, path: str, size_bytes: int, sample: bytes) -> bool:
         """Whether a new file goes to large-file storage."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import msgspec
-from pathspec import GitIgnoreSpec
 
 from seedstock.accounts.permissions import Action
 from seedstock.content.service import Content
@@ -22,6 +21,7 @@ from seedstock.db.repos import RepoRow
 from seedstock.hub import revisions
 from seedstock.hub.commits import CommitMessage, CommitWriter, blob_object
 from seedstock.hub.gitattributes import REGULAR_MAX_BYTES, LargeFileRules
+from seedstock.hub.ignore_patterns import compile_patterns
 from seedstock.hub.index_queue import enqueue_index
 from seedstock.hub.operations import Operation
 from seedstock.hub.repos import Repos
@@ -94,9 +94,7 @@ class Writing:
                 )
 
             rules = LargeFileRules(attributes if attributes is not None else text_of(".gitattributes"))
-            ignored = GitIgnoreSpec.from_lines(
-                (ignore if ignore is not None else text_of(".gitignore")).splitlines()
-            )
+            ignored = compile_patterns((ignore if ignore is not None else text_of(".gitignore")).splitlines())
             entries = {candidate.path: trees.find(tree, candidate.path) for candidate in candidates}
             digests = [entry.digest for entry in entries.values() if entry is not None and entry.digest]
             unsound = self._content.unsound(files_in_repo(connection, repo.id, digests).values())
