@@ -13,7 +13,7 @@ from seedstock.core.clock import Clock
 from seedstock.core.digests import ZERO_OID
 from seedstock.core.errors import BadName, Forbidden, NameTaken, RepoNotFound
 from seedstock.core.names import RepoId, RepoType, check_repo_name
-from seedstock.core.viewer import Viewer
+from seedstock.core.viewer import TokenRole, Viewer
 from seedstock.db import accounts, repos
 from seedstock.db.accounts import AccountRow
 from seedstock.db.engine import Database
@@ -107,8 +107,8 @@ class Repos:
         namespace = self._namespace(viewer, target)
         try:
             with self._database.write() as connection:
-                original = self.get_on(connection, viewer, source)
-                if original.private and private is None:
+                original = self.get_on(connection, viewer, source, Action.DOWNLOAD)
+                if private is None and (original.private or original.gated):
                     private = True
                 repo = self._insert(connection, viewer, target, namespace, private)
                 repos.copy_contents(connection, original.id, repo.id)
@@ -207,11 +207,15 @@ class Repos:
             repos.delete_repo(connection, repo.id)
 
     def like(self, viewer: Viewer, repo_id: RepoId, *, liked: bool) -> RepoRow:
-        """Like or unlike a repo that the viewer may read. Raises Unauthenticated."""
+        """Like or unlike a repo that the viewer may read. Raises Unauthenticated, Forbidden."""
         with self._database.write() as connection:
             repo = self.get_on(connection, viewer, repo_id)
             if viewer.account_id is None:
                 check_create(viewer, 0, "")
+            elif viewer.credential is not None and viewer.credential.role is not TokenRole.WRITE:
+                raise Forbidden(
+                    "A token that only reads likes nothing", hint="use a token with the write role"
+                )
             elif liked:
                 repos.add_like(connection, repo.id, viewer.account_id, self._clock())
             else:
