@@ -73,7 +73,7 @@ class Signer:
 
     def verify(self, purpose: str, message: str, tag: str) -> bool:
         """Whether `tag` is ours, compared in constant time."""
-        return hmac.compare_digest(self.sign(purpose, message), tag)
+        return tag.isascii() and hmac.compare_digest(self.sign(purpose, message), tag)
 
 
 def load_server_key(data_dir: Path) -> bytes:

@@ -16,7 +16,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from seedstock.core.errors import StoreUnreachable
+from seedstock.core.errors import Invalid, StoreUnreachable
 
 BUSY_TIMEOUT_MS = 20_000
 
@@ -73,6 +73,10 @@ class Database:
                 raise StoreUnreachable(
                     f"The database failed: {_first_line(error)}", hint="check its disk space and server"
                 ) from error
+            except (sa.exc.DataError, UnicodeEncodeError) as error:
+                # NUL in text, half a surrogate pair, a number out of range: PostgreSQL says so, and we pass it on.
+                cause = getattr(error, "orig", error)
+                raise Invalid(f"A value cannot be stored: {_first_line(cause)}") from error
 
     def close(self) -> None:
         """Close every connection."""

@@ -54,7 +54,7 @@ class Indexer:
         self, connection: sa.Connection, repo: RepoRow, record: RepoMetadata, entries: list[Entry]
     ) -> None:
         """Set the columns and tags that lists filter and sort by."""
-        repos.replace_tags(connection, repo.id, record.tags)
+        repos.replace_tags(connection, repo.id, [tag for tag in record.tags if "\0" not in tag])
         repos.update_repo(
             connection,
             repo.id,
@@ -68,7 +68,7 @@ class Indexer:
 
 
 def _short(text: str | None) -> str | None:
-    return text[:96] if text else None
+    return text.replace("\0", "")[:96] or None if text else None  # PostgreSQL keeps no NUL
 
 
 def _parameters(record: RepoMetadata) -> int | None:

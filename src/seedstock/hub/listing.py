@@ -57,7 +57,7 @@ class Listing:
 
     def named(self, viewer: Viewer, type: str, names: Iterable[str]) -> dict[str, RepoRow]:
         """Those of the repos that are here for the viewer, by the names they were asked for."""
-        wanted = {name: name.partition("/") for name in names if name.count("/") == 1}
+        wanted = {name: name.partition("/") for name in names if name.count("/") == 1 and "\0" not in name}
         if not wanted:
             return {}
         pairs = [(namespace, short) for namespace, _, short in wanted.values()]

@@ -12,6 +12,7 @@ from seedstock.db import git, repos
 from seedstock.db.git import CommitRow
 from seedstock.db.repos import RepoRow
 
+_MAX_REF_CHARS = 300  # check_ref_name allows fewer
 _ABBREVIATED = re.compile(r"[0-9a-f]{7,40}\Z")
 MAIN = "refs/heads/main"
 
@@ -60,6 +61,8 @@ def split(connection: sa.Connection, repo: RepoRow, rest: str) -> tuple[Revision
     last = len(segments) if segments[0] == "refs" else min(len(segments), 6)
     for count in range(start, last + 1):
         text = "/".join(segments[:count])
+        if len(text) > _MAX_REF_CHARS:
+            break
         try:
             return resolve(connection, repo, text), "/".join(segments[count:])
         except RevisionNotFound:
