@@ -58,6 +58,8 @@ def load(environ: Mapping[str, str] | None = None, **options: object) -> Setting
 
     data_dir = Path(pick("data") or "seedstock-data").expanduser().absolute()
     public_url = pick("public_url")
+    if public_url and not public_url.startswith(("http://", "https://")):
+        raise Invalid(f"public_url starts with http:// or https://, unlike {public_url!r}")
     return Settings(
         data_dir=data_dir,
         database_url=normalise_url(pick("database_url") or default_url(data_dir)),
@@ -65,8 +67,8 @@ def load(environ: Mapping[str, str] | None = None, **options: object) -> Setting
         public_url=public_url.rstrip("/") if public_url else None,
         secret_key=pick("secret_key"),
         host=pick("host") or "127.0.0.1",
-        port=_number("port", pick("port"), DEFAULT_PORT),
-        workers=_number("workers", pick("workers"), 1),
+        port=_number("port", pick("port"), DEFAULT_PORT, most=65535),
+        workers=_number("workers", pick("workers"), 1, least=1),
         engine_memory_bytes=_number("engine_memory_bytes", pick("engine_memory_bytes"), 0) or None,
         engine_idle_s=float(_number("engine_idle_s", pick("engine_idle_s"), 300)),
         engine_threads=_number("engine_threads", pick("engine_threads"), 0) or None,
@@ -74,10 +76,13 @@ def load(environ: Mapping[str, str] | None = None, **options: object) -> Setting
     )
 
 
-def _number(name: str, text: str | None, default: int) -> int:
+def _number(name: str, text: str | None, default: int, *, least: int = 0, most: int = 1 << 62) -> int:
     if text is None:
         return default
     try:
-        return int(text)
+        number = int(text)
     except ValueError:
         raise Invalid(f"{name} is a whole number, not {text!r}") from None
+    if not least <= number <= most:
+        raise Invalid(f"{name} is at least {least}" + (f" and at most {most}" if most < 1 << 62 else ""))
+    return number

@@ -12,6 +12,7 @@ from seedstock.content.objects import StoredObjects
 from seedstock.content.service import Content
 from seedstock.content.xet import Xet
 from seedstock.core.clock import Clock, now_ms
+from seedstock.core.errors import StoreUnreachable
 from seedstock.db.engine import Database
 from seedstock.db.migrate import upgrade
 from seedstock.hub.browsing import Browsing
@@ -82,14 +83,39 @@ def open_store(url: str) -> ObjectStore:
 def open_database(settings: Settings) -> Database:
     """The database, brought to the newest schema."""
     if settings.database_url.startswith("sqlite"):
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        _make_folder(settings.data_dir)
     database = Database(settings.database_url)
     upgrade(database)
     return database
 
 
+def _make_folder(folder: Path) -> None:
+    """Make the data folder, for its owner alone: it holds private repos and password hashes."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise StoreUnreachable(
+            f"Cannot use the data folder {folder}: {error.strerror}", hint="choose another with --data"
+        ) from None
+
+
+def check_places(settings: Settings) -> None:
+    """Raise what is wrong with the folder, the database or the store, before processes are started on them."""
+    _make_folder(settings.data_dir)
+    open_database(settings).close()
+    try:
+        open_store(settings.store_url)
+        if settings.secret_key is None:
+            load_server_key(settings.data_dir)
+    except OSError as error:
+        raise StoreUnreachable(
+            f"Cannot write to {error.filename}: {error.strerror}", hint="check the folder's rights"
+        ) from None
+
+
 def open_hub(settings: Settings, clock: Clock = now_ms) -> Hub:
     """Open database and store and build the services over them."""
+    _make_folder(settings.data_dir)
     database = open_database(settings)
     key = settings.secret_key.encode() if settings.secret_key else load_server_key(settings.data_dir)
     signer = Signer(key)

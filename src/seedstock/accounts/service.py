@@ -61,6 +61,9 @@ class Accounts:
     ) -> AccountRow:
         """Add an organisation with its first members. Raises BadName, NameTaken or NotFound (a member)."""
         users = [(self.get(user), role) for user, role in members]
+        for member, _ in users:
+            if member.kind != "user":
+                raise Invalid(f"{member.name} is an organisation; members are users")
         org = self._create(
             "org",
             name,

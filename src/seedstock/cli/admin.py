@@ -122,7 +122,12 @@ def jobs(wait: bool, as_json: bool, **where: Any) -> None:
     """  # noqa: D301 - \b is click's
     queue = Queue(open_database(config.load(**where)), now_ms)
     if wait:
-        queue.wait(lambda left: click.echo(f"{left} jobs left", err=True))
+        queue.wait(
+            lambda left: click.echo(f"{left} jobs left", err=True),
+            lambda _: click.echo(
+                "no worker runs them: start `seedstock serve` or `seedstock worker`; still waiting", err=True
+            ),
+        )
     found = queue.page(limit=100)
     if as_json:
         answer = {"counts": queue.counts(), "jobs": found}

@@ -50,8 +50,9 @@ def start_worker(settings: Settings) -> subprocess.Popen[bytes]:
         "--data",
         str(settings.data_dir),
     ]
-    command += ["--database-url", settings.database_url, "--store-url", settings.store_url]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+    # Not as arguments: everybody on the machine may read those, and the database's address may hold a password.
+    urls = {"SEEDSTOCK_DATABASE_URL": settings.database_url, "SEEDSTOCK_STORE_URL": settings.store_url}
+    return subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True, env=os.environ | urls)
 
 
 def stop(process: subprocess.Popen[bytes] | None) -> None:

@@ -14,9 +14,12 @@ from seedstock import settings as config
 @click.option("--data", metavar="DIR", help="Folder of the hub. [default: ./seedstock-data]")
 @click.option("--host", metavar="HOST", help="Address to listen on. [default: 127.0.0.1]")
 @click.option(
-    "--port", type=int, metavar="PORT", help="Port to listen on; 0 picks a free one. [default: 8300]"
+    "--port",
+    type=click.IntRange(0, 65535),
+    metavar="PORT",
+    help="Port to listen on; 0 picks a free one. [default: 8300]",
 )
-@click.option("--workers", type=int, metavar="N", help="Web worker processes. [default: 1]")
+@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Web worker processes. [default: 1]")
 @click.option("--database-url", metavar="URL", help="postgresql://…  [default: SQLite in the folder]")
 @click.option("--store-url", metavar="URL", help="s3://…, gs://…, az://…  [default: the folder]")
 @click.option("--public-url", metavar="URL", help="How clients reach the hub, e.g. behind a proxy.")
@@ -31,14 +34,13 @@ def serve(**options: Any) -> None:
     seedstock serve --database-url postgresql://hub@db/hub --store-url s3://models --workers 4
     """  # noqa: D301 - \b is click's
     from seedstock.cli.companions import start_engines, start_worker, stop
-    from seedstock.http.server import free_port
+    from seedstock.http.server import claim_port
     from seedstock.http.server import serve as run
-    from seedstock.wiring import open_database
+    from seedstock.wiring import check_places
 
     settings = config.load(**options)
-    if settings.port == 0:
-        settings = msgspec.structs.replace(settings, port=free_port(settings.host))
-    open_database(settings).close()
+    settings = msgspec.structs.replace(settings, port=claim_port(settings.host, settings.port))
+    check_places(settings)
     companions = [start_engines(settings)]
 
     def ready(url: str) -> None:

@@ -32,6 +32,12 @@ def tour(keep: bool, cache: str) -> None:
             raise Unavailable(f"The tour needs {module}", hint="pip install 'seedstock[run,tour]'")
     from seedstock.tour import route, stops
 
+    try:
+        Path(cache).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Unavailable(
+            f"Cannot keep the model in {cache}: {error.strerror}", hint="choose another --cache"
+        ) from None
     folder = Path(tempfile.mkdtemp(prefix="seedstock-tour-"))
     route.prepare_environment(folder)
     trip = stops.Trip(folder)

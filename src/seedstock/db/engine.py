@@ -16,7 +16,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from seedstock.core.errors import Invalid, StoreUnreachable
+from seedstock.core.errors import Invalid, StoreUnreachable, Unavailable
 
 BUSY_TIMEOUT_MS = 20_000
 
@@ -27,7 +27,17 @@ class Database:
     def __init__(self, url: str) -> None:
         self.url = url
         self.is_sqlite = url.startswith("sqlite")
-        self.engine = _open_engine(url)
+        try:
+            self.engine = _open_engine(url)
+        except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError):
+            raise Invalid(
+                "The database URL cannot be read", hint="it is like postgresql://user@host/name"
+            ) from None
+        except ModuleNotFoundError as error:
+            hint = (
+                "pip install 'seedstock[postgres]'" if error.name == "psycopg" else "use PostgreSQL or SQLite"
+            )
+            raise Unavailable(f"The database driver {error.name} is not installed", hint=hint) from None
         self._write_engine = self.engine.execution_options(seedstock_write=True)
         self._watch = _open_watch(self.engine) if self.is_sqlite else None
         self._watch_lock = threading.Lock()
@@ -59,7 +69,7 @@ class Database:
     def _connect(self, engine: sa.Engine) -> Iterator[sa.Connection]:
         try:
             connection = engine.connect()
-        except sa.exc.OperationalError as error:
+        except sa.exc.DatabaseError as error:
             raise StoreUnreachable(
                 f"The database does not answer: {_first_line(error)}",
                 hint="check the database URL and server",

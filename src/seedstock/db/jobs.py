@@ -293,6 +293,15 @@ def count_by_state(connection: sa.Connection) -> dict[str, int]:
     return {row[0]: row[1] for row in rows}
 
 
+def is_stuck(connection: sa.Connection, at: int, due_since: int) -> bool:
+    """Whether no worker runs a job although one has been due since then."""
+    overdue = sa.select(jobs.c.id).where(jobs.c.state == QUEUED, jobs.c.run_after <= due_since)
+    lost = sa.select(jobs.c.id).where(jobs.c.state == RUNNING, jobs.c.lease_expires_at <= due_since)
+    alive = sa.select(jobs.c.id).where(jobs.c.state == RUNNING, jobs.c.lease_expires_at > at)
+    wanted = sa.select(sa.or_(overdue.exists(), lost.exists()) & ~alive.exists())
+    return bool(connection.execute(wanted).scalar())
+
+
 def enqueue_if_due(
     connection: sa.Connection, kind: str, every_ms: int, *, at: int, max_attempts: int, priority: int
 ) -> int:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import logging
+import os
 import signal
 import socket
 import threading
@@ -17,6 +19,7 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server import Server
 
+from seedstock.core.errors import Invalid, Unavailable
 from seedstock.http.app import build_app
 from seedstock.http.rsgi import RsgiApp
 from seedstock.settings import Settings
@@ -27,10 +30,23 @@ _DRAIN_S = 30
 _PR_SET_PDEATHSIG = 1
 
 
-def free_port(host: str) -> int:
-    """A port that nobody listens on now."""
-    with socket.create_server((host, 0)) as probe:
-        return int(probe.getsockname()[1])
+def claim_port(host: str, port: int) -> int:
+    """The port if nobody listens on it, or a free one for 0. Raises Unavailable, Invalid (the host)."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.create_server(address[:2], family=family) as probe:
+            return int(probe.getsockname()[1])
+    except socket.gaierror as error:
+        raise Invalid(f"Cannot listen on host {host!r}: {error.strerror}", hint="check --host") from None
+    except OSError as error:
+        hint = (
+            "stop what uses it, or choose another --port"
+            if error.errno == errno.EADDRINUSE
+            else "check --host and --port"
+        )
+        raise Unavailable(
+            f"Cannot listen on {host} port {port}: {os.strerror(error.errno or 0)}", hint=hint
+        ) from None
 
 
 def serve(settings: Settings, on_ready: Callable[[str], None]) -> None:

@@ -87,12 +87,20 @@ class Queue:
             if not rows.retry(connection, job_id, self._clock()):
                 raise Conflict(f"Job {job_id} is neither dead nor cancelled")
 
-    def wait(self, on_change: Callable[[int], None], sleep: Callable[[float], None] = time.sleep) -> None:
+    def wait(
+        self,
+        on_change: Callable[[int], None],
+        on_stuck: Callable[[int], None],
+        sleep: Callable[[float], None] = time.sleep,
+        *,
+        patience_s: float = 10.0,
+    ) -> None:
         """Return when no job is queued or running; `on_change` hears how many are left whenever that changes.
 
+        `on_stuck` hears it once if jobs have been due for `patience_s` and no worker runs any.
         Housekeeping that is not due yet does not count, for it is queued only when it is.
         """
-        left = -1
+        left, stuck, asked_s = -1, False, time.monotonic()
         while True:
             counts = self.counts()
             now = counts.get(rows.QUEUED, 0) + counts.get(rows.RUNNING, 0)
@@ -101,4 +109,14 @@ class Queue:
                 on_change(left)
             if left == 0:
                 return
+            if not stuck and time.monotonic() - asked_s >= patience_s:
+                asked_s = time.monotonic()
+                stuck = self._is_stuck(patience_s)
+                if stuck:
+                    on_stuck(left)
             sleep(_POLL_S)
+
+    def _is_stuck(self, patience_s: float) -> bool:
+        with self._database.read() as connection:
+            at = self._clock()
+            return rows.is_stuck(connection, at, at - int(patience_s * 1000))

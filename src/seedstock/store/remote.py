@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from seedstock.core.errors import CorruptBlock, MissingBlob, StoreUnreachable
+from seedstock.core.errors import CorruptBlock, Invalid, MissingBlob, StoreUnreachable
 
 
 class RemoteObjects:
@@ -17,10 +17,16 @@ class RemoteObjects:
 
     def __init__(self, url: str, **options: Any) -> None:
         import obstore
+        import obstore.exceptions
         from obstore.store import from_url
 
         self._api = obstore
-        self._store = from_url(url, **options)
+        try:
+            self._store = from_url(url, **options)
+        except (ValueError, obstore.exceptions.BaseError) as error:
+            raise Invalid(
+                f"The store URL cannot be used: {_reason(error)}", hint="it is like s3://bucket/prefix"
+            ) from None
 
     def put(self, key: str, staged: Path) -> None:
         """See ObjectStore.put; large files go up in parts, and appear only when the last one is in."""

@@ -249,5 +249,5 @@ def test_waiting_returns_when_nothing_is_left(
     queue.enqueue("k", {})
     heard: list[int] = []
     hand = worker(database, clock, tmp_path, JobKind("k", lambda *_: None))
-    queue.wait(heard.append, sleep=lambda _: hand.step() and None)
+    queue.wait(heard.append, pytest.fail, sleep=lambda _: hand.step() and None)
     assert heard == [1, 0]

@@ -1,0 +1,99 @@
+"""Wrong usage of the commands: one line that says what and what to do, and an exit code; never a traceback."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from seedstock.accounts.service import Accounts
+from seedstock.cli import companions
+from seedstock.cli.main import cli
+from seedstock.core.clock import now_ms
+from seedstock.jobs.queue import Queue
+from seedstock.settings import load
+from seedstock.wiring import open_database
+
+
+def run(*arguments: str) -> tuple[int, str]:
+    done = CliRunner().invoke(cli, list(arguments))
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    return done.exit_code, done.stderr.strip()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("serve", "--port", "99999"), 2, "65535"),
+        (("serve", "--workers", "0"), 2, "--workers"),
+        (("serve", "--data", "FILE"), 7, "Cannot use the data folder"),
+        (("serve", "--data", "FILE/x"), 7, "Cannot use the data folder"),
+        (("serve", "--data", "DIR", "--port", "0", "--store-url", "nonsense"), 1, "store URL"),
+        (("serve", "--data", "DIR", "--port", "0", "--store-url", "ftp://x"), 1, "store URL"),
+        (("serve", "--data", "DIR", "--port", "0", "--public-url", "x"), 1, "public_url"),
+        (("serve", "--data", "DIR", "--port", "0", "--host", "192.0.2.7"), 7, "Cannot listen on 192.0.2.7"),
+        (("worker", "--data", "FILE"), 7, "Cannot use the data folder"),
+        (("admin", "user", "ada", "--data", "FILE"), 7, "Cannot use the data folder"),
+        (("admin", "user", "ada", "--database-url", "nonsense"), 1, "database URL"),
+        (("admin", "user", "ada", "--database-url", "oracle://x/y"), 7, "not installed"),
+        (("admin", "user", "ada", "--database-url", "postgresql://a@127.0.0.1:1/x"), 7, "does not answer"),
+        (("admin", "jobs", "--database-url", "sqlite:///FILE"), 7, "not a database"),
+        (("tour", "--cache", "FILE"), 7, "--cache"),
+    ],
+)
+def test_one_line(arguments: tuple[str, ...], code: int, words: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"no database " * 100)
+    places = {"FILE": str(tmp_path / "file"), "DIR": str(tmp_path / "hub")}
+    for name, place in places.items():
+        arguments = tuple(argument.replace(name, place) for argument in arguments)
+    status, said = run(*arguments)
+    assert (status, words in said) == (code, True), said
+    assert code == 2 or len(said.splitlines()) == 1
+
+
+def test_a_port_in_use(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        status, said = run("serve", "--data", str(tmp_path), "--port", port)
+    assert status == 7
+    assert f"port {port}: Address already in use (stop what uses it" in said
+
+
+def test_organisations_are_no_members(tmp_path: Path) -> None:
+    accounts = Accounts(open_database(load({}, data=tmp_path)), now_ms)
+    accounts.create_org("lab")
+    status, said = run("admin", "org", "lab2", "--member", "lab:admin", "--data", str(tmp_path))
+    assert (status, said) == (1, "seedstock: lab is an organisation; members are users")
+
+
+def test_waiting_for_jobs_that_nobody_runs_says_so(tmp_path: Path) -> None:
+    queue = Queue(open_database(load({}, data=tmp_path)), now_ms)
+    said: list[int] = []
+    job = queue.enqueue("rank", {})
+
+    def sleep(seconds: float) -> None:
+        assert seconds < 1
+        if said:
+            queue.cancel(job)
+
+    queue.wait(lambda _: None, said.append, sleep, patience_s=0.0)
+    assert said == [1]
+
+
+def test_the_data_folder_is_its_owners_alone(tmp_path: Path) -> None:
+    run("admin", "user", "ada", "--data", str(tmp_path / "hub"))
+    assert (tmp_path / "hub").stat().st_mode & 0o777 == 0o700
+
+
+def test_passwords_in_urls_are_not_arguments(tmp_path: Path) -> None:
+    settings = load({}, data=tmp_path, database_url=f"sqlite:///{tmp_path / 'x.db'}?password=secret")
+    worker = companions.start_worker(settings)
+    try:
+        assert "secret" not in Path(f"/proc/{worker.pid}/cmdline").read_text()
+        assert "secret" in Path(f"/proc/{worker.pid}/environ").read_text()
+    finally:
+        companions.stop(worker)
+        assert worker.stdin is not None
+        worker.stdin.close()
