@@ -6,7 +6,6 @@ import itertools
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -20,25 +19,21 @@ from seedstock.http.app import build_app
 from seedstock.hub.commits import CommitMessage
 from seedstock.hub.operations import Put
 from seedstock.hub.repos import RepoSettings
-from seedstock.settings import Settings
 from seedstock.web.pages import groups
 from seedstock.web.pages.answer import safe_next
 from seedstock.web.render import CONTENT_SECURITY_POLICY
-from seedstock.wiring import Hub, open_hub
+from seedstock.wiring import Hub
 
 HTML = {"accept": "text/html", "host": "hub.test"}
 PASSWORD = "correct horse battery"
 
 
 @pytest.fixture
-def hub(tmp_path: Path) -> Iterator[Hub]:
-    """A hub on SQLite: pages add no SQL that the services' tests do not run on both databases."""
-    url = f"sqlite:///{tmp_path / 'hub.db'}"
-    hub = open_hub(Settings(data_dir=tmp_path, database_url=url, store_url=f"file:{tmp_path / 'store'}"))
+def hub(hub: Hub) -> Hub:
+    """The hub of either database, with two people."""
     hub.accounts.create_user("ada", password=PASSWORD)
     hub.accounts.create_user("bob", password=PASSWORD)
-    yield hub
-    hub.close()
+    return hub
 
 
 def client_of(hub: Hub) -> TestClient:
