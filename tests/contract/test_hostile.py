@@ -412,3 +412,11 @@ def test_malformed_json(http: httpx.Client, repo: str, number: int) -> None:
         assert answer.status_code < 500, (body[:40], answer.text)
         if answer.status_code >= 400 and "validate-yaml" not in path:
             refused(answer, *range(400, 500), code=answer.headers.get("x-error-code"))
+
+
+def test_messages_and_questions_have_a_size(http: httpx.Client, repo: str) -> None:
+    before = head(http, repo)
+    refused(commit(http, repo, put("a.txt"), header={"description": "x" * 100_001}), 413)
+    files = [{"path": f"{number}.txt", "size": 1, "sample": ""} for number in range(10_001)]
+    refused(http.post(f"/api/models/{repo}/preupload/main", json={"files": files}), 413)
+    assert head(http, repo) == before

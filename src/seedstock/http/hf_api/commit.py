@@ -27,6 +27,8 @@ routes = Routes()
 _REPO = "/api/{type:repotype}/{ns}/{name}"
 MAX_LINE_BYTES = 150_000_000
 MAX_OPERATIONS = 100_000
+MAX_CANDIDATES = 10_000  # stock clients ask about 256
+MAX_MESSAGE_CHARACTERS = 100_000
 _FLUSH_BYTES = 8_000_000
 T = TypeVar("T")
 
@@ -51,6 +53,8 @@ class PreuploadBody(msgspec.Struct, rename="camel"):
 def preupload(call: Call) -> dict[str, Any]:
     """How each file is to be uploaded."""
     body = call.json(PreuploadBody)
+    if len(body.files) > MAX_CANDIDATES:
+        raise TooLarge(f"At most {MAX_CANDIDATES} files may be asked about at once, not {len(body.files)}")
     candidates = [Candidate(file.path, file.size, _base64(file.sample, file.path)) for file in body.files]
     plans = call.hub.writing.plan(
         call.viewer,
@@ -147,6 +151,8 @@ def _finish(call: Call, reader: CommitReader, repo: RepoRow, ref: str) -> str:
     title = header.summary.strip()
     if not title:
         raise BadCommit("A commit needs a summary")
+    if len(header.summary) + len(header.description) > MAX_MESSAGE_CHARACTERS:
+        raise TooLarge(f"A commit's message has at most {MAX_MESSAGE_CHARACTERS} characters")
     message = CommitMessage(title, header.description.strip())
     row = call.hub.writing.commit(call.viewer, repo, ref, message, reader.operations, header.parent_commit)
     return row.oid
