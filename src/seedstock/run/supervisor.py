@@ -171,7 +171,10 @@ def parse_options(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--drain-s", type=float, default=60.0, help="for how long loaded models then yield")
     parser.add_argument(
-        "--threads", type=int, default=0, help="per model; 0 means all cores (SEEDSTOCK_ENGINE_THREADS)"
+        "--threads",
+        type=int,
+        default=0,
+        help="per model; 0 means all cores but one (SEEDSTOCK_ENGINE_THREADS)",
     )
     parser.add_argument("--slots", type=int, default=4, help="requests that one model answers at a time")
     parser.add_argument("--exit-with-stdin", action="store_true", help="stop when stdin ends")
