@@ -64,8 +64,25 @@ def serve(settings: Settings, on_ready: Callable[[str], None]) -> None:
         workers_kill_timeout=_DRAIN_S,
         respawn_failed_workers=True,
     )
+    server.main_loop_interrupt = _PolledEvent()
     threading.Thread(target=_announce, args=(settings, on_ready), daemon=True).start()
     server.serve(target_loader=lambda *_: _application(settings), wrap_loader=False)
+
+
+class _PolledEvent(threading.Event):
+    """An event whose waiter looks up now and then.
+
+    Python runs signal handlers in the main thread, and a signal that the system gives to another thread does not
+    wake it: a SIGTERM in the moment when the job worker is started was not seen until something else happened.
+    """
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait like an Event, handling signals every quarter of a second."""
+        if timeout is not None:
+            return super().wait(timeout)
+        while not super().wait(0.25):
+            pass
+        return True
 
 
 def _application(settings: Settings) -> Any:
