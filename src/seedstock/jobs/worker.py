@@ -33,7 +33,8 @@ log = logging.getLogger("seedstock.jobs")
 
 BUSY_POLL_S = 0.02
 IDLE_POLL_S = 0.5
-_IDLE_AFTER_POLLS = 100
+_IDLE_GROWTH = 1.25
+"""A poll costs 0.7 ms of CPU: in the two seconds after a job 15 of them, where equal pauses made 100."""
 _HOUSEKEEPING_MS = 5_000
 _PRUNE_MS = 3_600_000
 _BACK_OFF_MS = (1_000, 5_000, 30_000, 120_000, 600_000)
@@ -80,17 +81,19 @@ class Worker:
             lane.result()
 
     def _lane(self, **which: frozenset[str]) -> None:
-        idle = 0
+        pause_s = BUSY_POLL_S
         try:
             while not self._stop.is_set():
                 try:
                     busy = self.step(**which)
                 except rows.HICCUPS as error:
                     log.warning("worker waits: %s", error)
-                    busy, idle = False, _IDLE_AFTER_POLLS
-                idle = 0 if busy else idle + 1
-                if not busy:
-                    self._stop.wait(BUSY_POLL_S if idle < _IDLE_AFTER_POLLS else IDLE_POLL_S)
+                    busy, pause_s = False, IDLE_POLL_S
+                if busy:
+                    pause_s = BUSY_POLL_S
+                    continue
+                self._stop.wait(pause_s)
+                pause_s = min(pause_s * _IDLE_GROWTH, IDLE_POLL_S)
         finally:
             self._stop.set()  # a lane that broke takes the others along, for somebody to notice
 
