@@ -34,7 +34,7 @@ log = logging.getLogger("seedstock.jobs")
 BUSY_POLL_S = 0.02
 IDLE_POLL_S = 0.5
 _IDLE_GROWTH = 1.25
-"""A poll costs 0.7 ms of CPU: in the two seconds after a job 15 of them, where equal pauses made 100."""
+"""A poll costs about a millisecond of CPU: in the two seconds after a job 15 of them, where equal pauses made 100."""
 _HOUSEKEEPING_MS = 5_000
 _PRUNE_MS = 3_600_000
 _BACK_OFF_MS = (1_000, 5_000, 30_000, 120_000, 600_000)
