@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
+import signal
 import tempfile
 import time
 from pathlib import Path
@@ -38,6 +39,8 @@ def tour(keep: bool, cache: str) -> None:
         raise Unavailable(
             f"Cannot keep the model in {cache}: {error.strerror}", hint="choose another --cache"
         ) from None
+    # Being told to stop is like Ctrl-C: the hub is stopped too, and not left behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     folder = Path(tempfile.mkdtemp(prefix="seedstock-tour-"))
     route.prepare_environment(folder)
     trip = stops.Trip(folder)
