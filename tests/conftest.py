@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import sqlalchemy as sa
 
@@ -28,6 +29,13 @@ os.environ |= {
     "HF_HUB_DISABLE_UPDATE_CHECK": "1",
 }
 atexit.register(shutil.rmtree, os.environ["HF_HOME"], ignore_errors=True)
+
+# The same examples every time, and no verdict by the clock of a busy machine; HYPOTHESIS_PROFILE=deep looks further.
+hypothesis.settings.register_profile(
+    "quick", derandomize=True, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.register_profile("deep", deadline=None, max_examples=2000)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 _PROGRAMS: dict[str, Callable[[], object]] = {
     "postgresql": postgres.find_binaries,
