@@ -100,13 +100,6 @@ class Accounts:
             raise NameTaken(f"The name {name!r} is taken", hint="choose another name") from None
         return self.get(name)
 
-    def set_password(self, name: str, password: str) -> None:
-        """Replace a user's password."""
-        account = self.get(name)
-        with self._database.write() as connection:
-            rows.update_account(connection, account.id, password_hash=secrets.hash_password(password))
-            rows.insert_audit(connection, self._clock(), account.id, name, "user.password", name, None)
-
     def set_membership(self, org: str, user: str, role: OrgRole | None) -> None:
         """Give a user a role in an organisation, or take it away (None). Raises NotFound."""
         org_row, user_row = self.get(org), self.get(user)

@@ -21,7 +21,6 @@ ZERO_OID = Oid("0" * 40)
 EMPTY_TREE_OID = Oid("4b825dc642cb6eb9a060e54bf8d69288fbee4904")
 
 _HEX64 = re.compile(r"[0-9a-f]{64}\Z")
-_HEX40 = re.compile(r"[0-9a-f]{40}\Z")
 _POINTER = re.compile(
     rb"version https://git-lfs\.github\.com/spec/v1\noid sha256:([0-9a-f]{64})\nsize (0|[1-9][0-9]{0,15})\n\Z"
 )
@@ -50,11 +49,6 @@ def git_oid(kind: str, data: bytes) -> Oid:
 def is_digest(text: str) -> bool:
     """Whether `text` is a lower-case hex SHA-256."""
     return _HEX64.match(text) is not None
-
-
-def is_oid(text: str) -> bool:
-    """Whether `text` is a full lower-case hex git object id."""
-    return _HEX40.match(text) is not None
 
 
 def parse_pointer(data: bytes) -> LfsPointer | None:

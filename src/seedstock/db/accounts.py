@@ -68,18 +68,6 @@ def find_account(connection: sa.Connection, name: str) -> AccountRow | None:
     return AccountRow(*row) if row else None
 
 
-def find_account_by_id(connection: sa.Connection, account_id: int) -> AccountRow | None:
-    """The account of that id, or None."""
-    row = connection.execute(sa.select(accounts).where(accounts.c.id == account_id)).first()
-    return AccountRow(*row) if row else None
-
-
-def accounts_by_id(connection: sa.Connection, ids: set[int]) -> dict[int, AccountRow]:
-    """The accounts of those ids in one query."""
-    rows = connection.execute(sa.select(accounts).where(accounts.c.id.in_(ids)))
-    return {row.id: AccountRow(*row) for row in rows}
-
-
 def insert_account(connection: sa.Connection, **values: Any) -> int:
     """Add an account; raises sqlalchemy IntegrityError if the name is taken."""
     result = connection.execute(sa.insert(accounts).values(**values).returning(accounts.c.id))
@@ -190,8 +178,3 @@ def insert_audit(
             at=at, actor_id=actor_id, actor=actor, action=action, target=target[:250], detail=detail
         )
     )
-
-
-def recent_audit(connection: sa.Connection, limit: int) -> list[sa.Row[Any]]:
-    """The newest audit entries."""
-    return list(connection.execute(sa.select(audit).order_by(audit.c.id.desc()).limit(limit)))
