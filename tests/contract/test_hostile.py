@@ -8,6 +8,8 @@ import json
 import socket
 import struct
 from collections.abc import Callable
+from contextlib import closing
+from http.client import HTTPConnection
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -420,3 +422,19 @@ def test_messages_and_questions_have_a_size(http: httpx.Client, repo: str) -> No
     files = [{"path": f"{number}.txt", "size": 1, "sample": ""} for number in range(10_001)]
     refused(http.post(f"/api/models/{repo}/preupload/main", json={"files": files}), 413)
     assert head(http, repo) == before
+
+
+def test_a_refused_upload_is_read_to_its_end(hub: HubProcess) -> None:
+    """Otherwise the server closes the connection, and what the client sends next on it is lost."""
+    parts = urlsplit(hub.url)
+    body = bytes(3 << 20)
+    with closing(HTTPConnection(parts.hostname or "", parts.port, timeout=30)) as connection:
+        for _ in range(6):
+            for method, path in (
+                ("PUT", f"/lfs/1/{'0' * 64}/{len(body)}?signature=forged"),
+                ("POST", "/cas/1/v1/shards"),
+            ):
+                connection.request(method, path, body)
+                answer = connection.getresponse()
+                assert 400 <= answer.status < 500
+                assert answer.read()

@@ -19,6 +19,8 @@ from seedstock.http.file_response import FILE_SPAN
 from seedstock.http.piped import PIPED_FROM_BYTES, PipedBody
 
 _EXTENSIONS: dict[str, dict[str, object]] = {FILE_SPAN: {}}
+_DRAIN_BYTES = 80 << 20
+"""A whole Xet body, and some: what is read on after an answer that did not need it."""
 
 
 class RsgiApp:
@@ -40,7 +42,7 @@ class RsgiApp:
         if scope.proto != "http":
             protocol.close(404)  # type: ignore[attr-defined]
             return
-        exchange = _Exchange(protocol)
+        exchange = _Exchange(protocol, _sends_body(scope))
         try:
             await self._app(_asgi_scope(scope), exchange.receive, exchange.send)
         finally:
@@ -71,13 +73,22 @@ def _asgi_scope(scope: RsgiScope) -> Scope:
     }
 
 
+def _sends_body(scope: RsgiScope) -> bool:
+    """Whether the client is sending a body, rather than waiting to be told to (100-continue)."""
+    headers = scope.headers
+    if "expect" in headers:
+        return False
+    return "transfer-encoding" in headers or (headers.get("content-length") or "0") != "0"
+
+
 class _Exchange:
     """ASGI's receive and send over one RSGI protocol object."""
 
-    def __init__(self, protocol: HTTPProtocol) -> None:
+    def __init__(self, protocol: HTTPProtocol, sends_body: bool) -> None:
         self._protocol: Any = protocol
         self._pieces: Any = None
         self._body_read = False
+        self._body_left = sends_body
         self._start: Message | None = None
         self._transport: Any = None
         self._piped: PipedBody | None = None
@@ -92,14 +103,28 @@ class _Exchange:
             piece = await anext(self._pieces)
         except StopAsyncIteration:
             self._body_read = True
+            self._body_left = False
             return {"type": "http.request", "body": b"", "more_body": False}
         except (ProtocolClosed, RuntimeError):
+            self._body_left = False
             return {"type": "http.disconnect"}
         return {"type": "http.request", "body": piece, "more_body": True}
+
+    async def _drain(self) -> None:
+        """Read what a refused request still sends, before it is answered.
+
+        The server closes a connection whose request was not read to its end. A client that is still sending
+        takes that for a fault to retry and never sees the answer; one that has sent its next request on the
+        same connection loses that one.
+        """
+        drained = 0
+        while self._body_left and drained <= _DRAIN_BYTES:
+            drained += len((await self.receive()).get("body", b""))
 
     async def send(self, message: Message) -> None:
         kind = message["type"]
         if kind == "http.response.start":
+            await self._drain()
             self._start = message
             return
         assert self._start is not None
