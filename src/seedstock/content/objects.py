@@ -8,6 +8,7 @@ ends the read before it is sent. `verify` ignores all trust; the audit uses it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from seedstock.core.clock import Clock
@@ -18,6 +19,21 @@ from seedstock.db.files import ObjectRow
 from seedstock.store.checks import block_spans, verify_block
 from seedstock.store.port import ObjectStore
 from seedstock.store.staging import StagedFile
+
+
+@dataclass(frozen=True)
+class TrustedFile:
+    """A local file as it was when it was last verified whole."""
+
+    store: ObjectStore
+    key: str
+    recorded_path: Path
+    signature: str
+
+    @property
+    def path(self) -> Path | None:
+        """The file while it is untouched: one look at its times, no reading. None afterwards."""
+        return self.recorded_path if self.store.signature(self.key) == self.signature else None
 
 
 class StoredObjects:
@@ -59,10 +75,14 @@ class StoredObjects:
             found = rows.find_signatures(connection, keys)
         return {key for key, signature in found.items() if self._store.signature(key) == signature}
 
-    def intact_path(self, key: str) -> Path | None:
-        """`trusted_path`, of an object by its key."""
+    def trust(self, key: str) -> TrustedFile | None:
+        """The object as a local file that may be sent unread for as long as it is untouched; None if there is none."""
         path = self._store.local_path(key)
-        return path if path is not None and self.intact_keys([key]) else None
+        if path is None:
+            return None
+        with self._database.read() as connection:
+            signature = rows.find_signatures(connection, [key]).get(key)
+        return None if signature is None else TrustedFile(self._store, key, path, signature)
 
     def read_raw(self, key: str, start: int, stop: int) -> bytes:
         """Stored bytes [start, stop) unverified, for formats that carry their own hashes."""

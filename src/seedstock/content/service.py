@@ -1,6 +1,6 @@
 """Plain bytes of large files, whatever representation they have.
 
-`open_range` and `local_file` are the only ways out; LFS, Xet, git and the browser are views of them.
+`open_range`, `trust` and `local_file` are the only ways out; LFS, Xet, git and the browser are views of them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from seedstock.content.objects import StoredObjects
+from seedstock.content.objects import StoredObjects, TrustedFile
 from seedstock.content.soundness import unsound_files
 from seedstock.content.xet_index import XorbIndexes
 from seedstock.content.xet_read import XetReader
@@ -89,11 +89,14 @@ class Content:
         with self._database.write() as connection:
             rows.allow_in_repo(connection, repo_id, digests, self._clock())
 
+    def trust(self, file: FileRow) -> TrustedFile | None:
+        """The file as one local file that may be sent unread for as long as it is untouched; None if there is none."""
+        return None if file.object_key is None else self.objects.trust(file.object_key)
+
     def local_file(self, file: FileRow) -> Path | None:
         """The file as one trusted local file that may be sent or mapped unread; None if there is none."""
-        if file.object_key is None:
-            return None
-        return self.objects.intact_path(file.object_key)
+        trusted = self.trust(file)
+        return None if trusted is None else trusted.path
 
     def materialise(self, digest: str) -> Path:
         """The file as one local, trusted file: the stored one, or a checked copy in the cache folder.

@@ -13,10 +13,12 @@ from collections import OrderedDict
 from starlette.requests import Request
 from starlette.responses import Response
 
+from seedstock.http.file_response import FileAnswer
+
 _MAX_BYTES = 32 << 20
 _MAX_ANSWER_BYTES = 1 << 20
-# A request with one of these may be somebody's, or may do more than read.
-_PERSONAL = frozenset({b"authorization", b"cookie", b"x-hf-download-counter", b"range", b"if-range"})
+# A request with one of these may be somebody's, or may do more than read. Ranges are taken from a kept file.
+_PERSONAL = frozenset({b"authorization", b"cookie", b"x-hf-download-counter"})
 # The absolute addresses in an answer follow from these.
 _ADDRESS = frozenset({b"host", b"x-forwarded-proto", b"x-forwarded-host"})
 
@@ -40,13 +42,22 @@ class SteadyAnswers:
 
     def put(self, key: Key, stamp: int, answer: Response) -> None:
         """Keep an answer that was computed after the database had that stamp."""
-        if answer.status_code != 200 or not 0 < len(answer.body) <= _MAX_ANSWER_BYTES:
+        size = _size(answer)
+        if answer.status_code != 200 or not 0 < size <= _MAX_ANSWER_BYTES:
             return
         old = self._answers.pop(key, None)
-        self._bytes += len(answer.body) - (len(old[1].body) if old else 0)
+        self._bytes += size - (_size(old[1]) if old else 0)
         self._answers[key] = (stamp, answer)
         while self._bytes > _MAX_BYTES:
-            self._bytes -= len(self._answers.popitem(last=False)[1][1].body)
+            self._bytes -= _size(self._answers.popitem(last=False)[1][1])
+
+
+def _size(answer: Response) -> int:
+    """What keeping an answer takes, in bytes; 0 for one that can be given only once."""
+    if isinstance(answer, FileAnswer):
+        return answer.kept_bytes
+    body: bytes = getattr(answer, "body", b"")
+    return len(body)
 
 
 def key_of(request: Request) -> Key | None:

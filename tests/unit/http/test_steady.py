@@ -15,7 +15,7 @@ from seedstock.core.viewer import TokenRole, Viewer
 from seedstock.db.engine import Database, default_url
 from seedstock.http.app import build_app
 from seedstock.hub.commits import CommitMessage
-from seedstock.hub.operations import Put
+from seedstock.hub.operations import Put, PutLarge
 from seedstock.hub.repos import RepoSettings
 from seedstock.wiring import Hub, open_hub
 
@@ -113,6 +113,60 @@ def test_downloads_are_counted_every_time(hub: Hub, ada: Viewer) -> None:
         get(app, **{"x-hf-download-counter": "1"})
     hub.downloads.flush()
     assert get(app).json()["downloads"] == 3
+
+
+def put_file(hub: Hub, ada: Viewer, path: str, data: bytes) -> str:
+    """Commit a large file; its digest."""
+    row, ref = hub.writing.begin(ada, REPO, "main")
+    with hub.content.staging.open() as staged:
+        staged.write(data)
+        digest = hub.content.add_received(row.id, staged)
+    hub.writing.commit(ada, row, ref, CommitMessage("t"), [PutLarge(path, digest, len(data))])
+    return digest
+
+
+def test_a_kept_file_answers_every_range_and_head(hub: Hub, ada: Viewer) -> None:
+    data = bytes(range(256)) * 40
+    put_file(hub, ada, "w.bin", data)
+    app, path = build_app(hub), "/ada/m/resolve/main/w.bin"
+    assert get(app, path).content == data
+    statements = Statements(hub)
+    part = get(app, path, range="bytes=5-20")
+    assert (part.status_code, part.content) == (206, data[5:21])
+    assert part.headers["content-range"] == f"bytes 5-20/{len(data)}"
+    assert get(app, path, range="bytes=-4").content == data[-4:]
+    assert get(app, path).content == data
+    beyond = get(app, path, range=f"bytes={len(data)}-")
+    assert (beyond.status_code, beyond.headers["content-range"]) == (416, f"bytes */{len(data)}")
+    assert get(app, path, **{"range": "bytes=0-1", "if-range": '"other"'}).content == data
+    etag = part.headers["etag"]
+    assert get(app, path, **{"range": "bytes=0-1", "if-range": etag}).content == data[:2]
+    if hub.stamp() is not None:
+        assert statements.count == 0
+
+
+def test_a_kept_file_that_was_damaged_meanwhile_is_not_sent(hub: Hub, ada: Viewer) -> None:
+    digest = put_file(hub, ada, "w.bin", bytes(5000))
+    app, path = build_app(hub), "/ada/m/resolve/main/w.bin"
+    assert get(app, path).status_code == 200
+    stored = next((hub.settings.data_dir / "store").rglob(digest))
+    stored.chmod(0o600)
+    with stored.open("r+b") as file:
+        file.write(b"x")
+    answer = get(app, path)
+    assert answer.status_code == 500
+    assert "damaged" in answer.json()["error"] or "orrupt" in answer.json()["error"]
+
+
+def test_whole_downloads_are_counted_each_time_and_once(hub: Hub, ada: Viewer) -> None:
+    put_file(hub, ada, "w.gguf", bytes(100))
+    app, path = build_app(hub), "/ada/m/resolve/main/w.gguf"
+    for _ in range(3):
+        get(app, path)
+    get(app, path, range="bytes=0-9")
+    get(app, path, **{"x-hf-download-counter": "1"})
+    hub.downloads.flush()
+    assert get(app).json()["downloads"] == 4
 
 
 def test_the_stamp_changes_with_every_commit_of_any_connection(tmp_path: Path) -> None:

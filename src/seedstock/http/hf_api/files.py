@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import mimetypes
+from functools import partial
 from urllib.parse import quote
 
 from starlette.responses import Response
 
-from seedstock.http.file_response import parse_range
-from seedstock.http.hf_api.lfs import send_file
+from seedstock.http.file_response import FileAnswer, FileSource
+from seedstock.http.file_sources import MemorySource, StoredSource
 from seedstock.http.routing import Call, Routes
 from seedstock.hub.reading import FileAt
 
@@ -25,24 +26,22 @@ _ACTIVE = ("html", "xml", "svg", "javascript", "ecmascript", "xhtml", "pdf")
     "/{type:repotype}/{ns}/{name}/resolve/{rest:path}",
     "/api/{type:repotype}/{ns}/{name}/resolve/{rest:path}",
     "/api/resolve-cache/{type:repotype}/{ns}/{name}/{rest:path}",
+    steady=True,
 )
 def resolve(call: Call) -> Response:
     """The bytes of a file, with the metadata headers that clients cache by."""
     file = call.hub.reading.file(call.viewer, call.repo_id(), call.param("rest"))
-    if _counts(call, file):
-        call.hub.downloads.count(file.repo.id)
-    headers = file_headers(call, file)
-    ranged = _range_holds(call, file)
+    count = partial(call.hub.downloads.count, file.repo.id)
+    counted = bool(call.request.headers.get("x-hf-download-counter"))
+    if counted:
+        count()
     if file.file is not None:
-        return send_file(call, file.file, headers, ranged=ranged)
-    data = file.data or b""
-    if call.request.method == "HEAD":
-        return Response(headers={**headers, "content-length": str(len(data))})
-    span = parse_range(call.request.headers.get("range"), len(data)) if ranged else None
-    if span is None:
-        return Response(data, headers=headers)
-    headers["Content-Range"] = f"bytes {span[0]}-{span[1] - 1}/{len(data)}"
-    return Response(data[span[0] : span[1]], 206, headers)
+        source: FileSource = StoredSource(call.hub.content, file.file)
+    else:
+        source = MemorySource(file.data or b"")
+    return FileAnswer(
+        source, file.etag, file_headers(call, file), count if _counts(file) and not counted else None
+    )
 
 
 @routes.add("GET", "/{ns}/{name}/raw/{rest:path}", "/{type:repotype}/{ns}/{name}/raw/{rest:path}")
@@ -66,7 +65,6 @@ def file_headers(call: Call, file: FileAt) -> dict[str, str]:
     headers = {
         "X-Repo-Commit": file.commit_oid,
         "ETag": f'"{file.etag}"',
-        "Accept-Ranges": "bytes",
         "Content-Disposition": f"{kind}; filename*=UTF-8''{quote(name)}; filename=\"{plain}\";",
         "Content-Type": _content_type(name),
         "Content-Security-Policy": "default-src 'none'; sandbox",
@@ -94,20 +92,10 @@ def _content_type(name: str) -> str:
     return guessed
 
 
-def _range_holds(call: Call, file: FileAt) -> bool:
-    condition = call.request.headers.get("if-range")
-    return condition is None or condition.strip().removeprefix("W/").strip('"') == file.etag
-
-
-def _counts(call: Call, file: FileAt) -> bool:
-    if call.request.headers.get("x-hf-download-counter"):
-        return True
+def _counts(file: FileAt) -> bool:
+    """Whether taking the whole file is a download of its repo, as the public hub counts them."""
     return (
-        call.request.method == "GET"
-        and (
-            file.path in _COUNTED
-            or file.path.endswith(".gguf")
-            or (file.repo.type == "datasets" and file.file is not None)
-        )
-        and not call.request.headers.get("range")
+        file.path in _COUNTED
+        or file.path.endswith(".gguf")
+        or (file.repo.type == "datasets" and file.file is not None)
     )

@@ -17,7 +17,8 @@ from seedstock.core.digests import is_digest
 from seedstock.core.errors import BadUpload, Forbidden, Invalid, NotFound
 from seedstock.db.files import FileRow
 from seedstock.db.repos import RepoRow
-from seedstock.http.file_response import FileSpanResponse, PiecesResponse, parse_range
+from seedstock.http.file_response import FileAnswer
+from seedstock.http.file_sources import StoredSource
 from seedstock.http.receive import receive
 from seedstock.http.routing import Call, Routes, json_response
 from seedstock.http.threads import in_thread
@@ -184,24 +185,8 @@ def get_object(call: Call) -> Response:
     file = call.hub.content.find_in_repo(repo_id, [digest]).get(digest)
     if file is None:
         raise NotFound("Object does not exist")
-    return send_file(call, file, {"ETag": f'"{digest}"', "Content-Type": "application/octet-stream"})
-
-
-def send_file(call: Call, file: FileRow, headers: dict[str, str], *, ranged: bool = True) -> Response:
-    """Bytes of a large file, or the range that the request asks for, by the fastest safe way."""
-    size = file.size_bytes
-    headers = {**headers, "Accept-Ranges": "bytes"}
-    if call.request.method == "HEAD":
-        return Response(headers={**headers, "content-length": str(size)})
-    span = parse_range(call.request.headers.get("range"), size) if ranged else None
-    start, stop = span or (0, size)
-    status = 200 if span is None else 206
-    if span is not None:
-        headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
-    path = call.hub.content.local_file(file)
-    if path is not None:
-        return FileSpanResponse(path, start, stop, status, headers)
-    return PiecesResponse(iter(call.hub.content.open_range(file, start, stop)), stop - start, status, headers)
+    headers = {"ETag": f'"{digest}"', "Content-Type": "application/octet-stream"}
+    return FileAnswer(StoredSource(call.hub.content, file), digest, headers)
 
 
 @routes.add("POST", *(f"{prefix}/locks/verify" for prefix in _GIT))
