@@ -16,27 +16,31 @@ SOURCE = Path(__file__).parent.parent / "src" / "seedstock"
 LAYERS = [
     {"core"},
     {"store", "db", "xet"},
-    {"accounts", "metadata", "content", "jobs", "run"},
+    {"accounts", "metadata", "content", "jobs", "run", "weights"},
     {"hub"},
-    {"settings", "wiring", "housekeeping"},
+    {"lineage", "openness"},
+    {"settings", "wiring", "housekeeping", "trace_child"},
     {"http", "web", "tour"},
     {"cli"},
 ]
 SIDEWAYS = {
     "accounts": set(),
     "content": {"accounts"},
+    "weights": {"metadata"},
+    "openness": {"lineage"},
     "store": {"xet"},
     "db": {"xet"},
     "web": {"http"},
     "wiring": {"settings"},
     "housekeeping": {"wiring"},
+    "trace_child": {"wiring"},
 }
 # `http.app` alone puts the pages among the routes, inside functions; pages need no more of `http` than these.
 COMPOSES = {"http/app.py": {"web"}}
 PAGES_MAY_USE = {"routing", "errors", "receive", "threads"}
 NEVER_FROM_THE_EDGE = {"db", "store"}
 # Row types are plain frozen structs that services return; the edge may name them, and nothing else of `db`.
-ROW_TYPES = {"RepoRow", "FileRow", "CommitRow", "RefRow", "AccountRow", "TokenRow", "JobRow"}
+ROW_TYPES = {"RepoRow", "FileRow", "CommitRow", "RefRow", "AccountRow", "TokenRow", "JobRow", "PublisherRow"}
 HEAVY = [
     "torch",
     "transformers",
