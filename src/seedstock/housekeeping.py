@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from seedstock.core.errors import Integrity
-from seedstock.hub.index_queue import INDEX_REVISION
+from seedstock.hub.index_queue import ANALYSE_LINEAGE, CHECK_SIGNATURE, GRADE_OPENNESS, INDEX_REVISION
 from seedstock.jobs.kinds import JobContext, JobKind
 from seedstock.wiring import Hub
 
 _HOUR_S = 3600.0
 _STAGED_S = 2 * 24 * _HOUR_S
 _BATCH = 100
+_ANALYSIS_MEMORY_BYTES = 6 << 30
 
 
 def job_kinds(hub: Hub) -> dict[str, JobKind]:
@@ -30,13 +34,52 @@ def job_kinds(hub: Hub) -> dict[str, JobKind]:
     def scrub(context: JobContext, _spec: dict[str, Any]) -> dict[str, Any]:
         return verify_objects(hub, context)
 
+    def grade(_context: JobContext, spec: dict[str, Any]) -> None:
+        for child in hub.openness.file_badge(spec["repo_id"]):
+            hub.queue.enqueue(GRADE_OPENNESS, {"repo_id": child}, dedup_key=f"grade:{child}", repo_id=child)
+
+    def ask_lineage(_context: JobContext, _spec: dict[str, Any]) -> dict[str, Any]:
+        return {"queued": hub.analyst.ask_all(_BATCH)}
+
+    options = msgspec.to_builtins(hub.settings, enc_hook=str)
     kinds = [
         JobKind(INDEX_REVISION, index, lease_s=120.0),
+        JobKind(
+            ANALYSE_LINEAGE,
+            None,
+            entry="seedstock.housekeeping:analyse_lineage",
+            services="seedstock.wiring:reopen_hub",
+            services_options=options,
+            max_attempts=3,
+            memory_bytes=_ANALYSIS_MEMORY_BYTES,
+        ),
+        JobKind(
+            CHECK_SIGNATURE,
+            None,
+            entry="seedstock.housekeeping:check_signature",
+            services="seedstock.wiring:reopen_hub",
+            services_options=options,
+            max_attempts=2,
+            memory_bytes=_ANALYSIS_MEMORY_BYTES,
+        ),
+        JobKind(GRADE_OPENNESS, grade, lease_s=120.0),
+        JobKind("ask_lineage", ask_lineage, every_s=600.0, max_attempts=1),
         JobKind("rank", rank, every_s=300.0, max_attempts=1),
         JobKind("sweep_staging", sweep, every_s=6 * _HOUR_S, max_attempts=1),
         JobKind("scrub", scrub, slow=True, every_s=7 * 24 * _HOUR_S, max_attempts=3),
     ]
     return {kind.name: kind for kind in kinds}
+
+
+def analyse_lineage(context: JobContext, spec: dict[str, Any], hub: Hub) -> dict[str, Any] | None:
+    """The job of that name, in a process of its own: weights of strangers are compared in native code."""
+    return hub.analyst.analyse(context, spec["repo_id"], spec["commit"])
+
+
+def check_signature(_context: JobContext, spec: dict[str, Any], hub: Hub) -> dict[str, Any] | None:
+    """The job of that name, in the empty folder that its process starts in."""
+    found = hub.signatures.check(spec["repo_id"], spec["commit"], Path.cwd())
+    return None if found is None else {"state": found.state}
 
 
 def verify_objects(hub: Hub, context: JobContext) -> dict[str, Any]:

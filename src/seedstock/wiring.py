@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from seedstock.accounts.secrets import Signer, load_server_key
 from seedstock.accounts.service import Accounts
@@ -28,6 +31,20 @@ from seedstock.hub.trees import TreeCache
 from seedstock.hub.uploads import Uploads
 from seedstock.hub.writing import Writing
 from seedstock.jobs.queue import Queue
+from seedstock.lineage.analyst import Analyst
+from seedstock.lineage.discovery import Discovery
+from seedstock.lineage.isolated import IsolatedTracer
+from seedstock.lineage.publishers import Publishers
+from seedstock.lineage.reading import WeightReader
+from seedstock.lineage.report import Foundations
+from seedstock.lineage.revisions import ModelRevisions
+from seedstock.lineage.service import Lineage
+from seedstock.lineage.sketches import Sketches
+from seedstock.lineage.trace import Tracer
+from seedstock.openness.gathering import Gathering
+from seedstock.openness.hub_records import HubRecords
+from seedstock.openness.service import OpennessService
+from seedstock.openness.signature_check import SignatureChecker
 from seedstock.run.service import ModelRunner
 from seedstock.settings import Settings
 from seedstock.store.local import LocalObjects
@@ -60,6 +77,15 @@ class Hub:
     queue: Queue
     runner: ModelRunner
     git: GitReader
+    records: HubRecords
+    lineage: Lineage
+    analyst: Analyst
+    tracer: Tracer
+    isolated_tracer: IsolatedTracer
+    foundations: Foundations
+    publishers: Publishers
+    openness: OpennessService
+    signatures: SignatureChecker
 
     def stamp(self) -> int | None:
         """A number that changes whenever anything in the database does; None where that is not known."""
@@ -133,6 +159,10 @@ def open_hub(settings: Settings, clock: Clock = now_ms) -> Hub:
     reading = Reading(database, repos, content, cache)
     listing = Listing(database)
     writing = Writing(database, repos, content, queue, cache, clock)
+    records = HubRecords(key)
+    models = ModelRevisions(database, content, cache)
+    search = Sketches(database, settings.data_dir / "cache" / "sketches")
+    lineage = Lineage(database, repos)
     return Hub(
         settings=settings,
         database=database,
@@ -150,9 +180,23 @@ def open_hub(settings: Settings, clock: Clock = now_ms) -> Hub:
         uploads=Uploads(database, repos, writing, content, signer),
         listing=listing,
         downloads=DownloadCounter(database, clock),
-        indexer=Indexer(database, content, cache, clock),
+        indexer=Indexer(database, content, queue, cache, clock),
         queue=queue,
         models=Models(reading, listing, content),
         runner=ModelRunner(settings.run_socket),
         git=GitReader(database, repos),
+        records=records,
+        lineage=lineage,
+        analyst=Analyst(database, models, Discovery(database, models, search), queue, records.sign, clock),
+        tracer=Tracer(database, reading, models, WeightReader(database, models, clock), search),
+        isolated_tracer=IsolatedTracer(reading, msgspec.to_builtins(settings, enc_hook=str)),
+        foundations=Foundations(database),
+        publishers=Publishers(database, clock),
+        openness=OpennessService(database, Gathering(database, models, lineage, listing), clock),
+        signatures=SignatureChecker(database, models, content, clock),
     )
+
+
+def reopen_hub(**settings: Any) -> Hub:
+    """The hub of some settings as plain values, for a process that a job runs in."""
+    return open_hub(msgspec.convert(settings, Settings, dec_hook=lambda type, value: type(value)))

@@ -23,6 +23,7 @@ QUEUED, RUNNING, DONE, DEAD, CANCELLED = "queued", "running", "done", "dead", "c
 _MAX_ERROR = 4000
 _SCHEDULE_LOCK = 0x5EED10B5
 _ASK_AGAIN_MS = 60_000
+_LOOKED_AT = 100
 
 
 class JobRow(msgspec.Struct, frozen=True):
@@ -275,6 +276,17 @@ def find_job(connection: sa.Connection, job_id: int) -> JobRow | None:
     """The job of that id, or None."""
     row = connection.execute(sa.select(*_COLUMNS).where(jobs.c.id == job_id)).first()
     return _job(row) if row else None
+
+
+def find_newest(connection: sa.Connection, repo_id: int, kind: str, spec: dict[str, Any]) -> JobRow | None:
+    """The newest job of a kind and repo with that spec, whatever became of it."""
+    rows = connection.execute(
+        sa.select(*_COLUMNS)
+        .where(jobs.c.repo_id == repo_id, jobs.c.kind == kind)
+        .order_by(jobs.c.id.desc())
+        .limit(_LOOKED_AT)
+    )
+    return next((job for job in map(_job, rows) if job.spec == spec), None)
 
 
 def list_jobs(

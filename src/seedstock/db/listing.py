@@ -12,12 +12,15 @@ from seedstock.db.inserts import insert_new
 from seedstock.db.repos import RepoRow, repo_select
 from seedstock.db.schema import accounts, download_days, likes, repo_tags, repos
 
+_OPENNESS = {"open-science": 3, "open-weight": 2, "weights-available": 1}
 SORTS: dict[str, sa.ColumnElement[Any]] = {
     "trendingScore": repos.c.trending_score,
     "lastModified": repos.c.updated_at,
     "createdAt": repos.c.created_at,
     "downloads": repos.c.downloads,
     "likes": repos.c.likes,
+    "children": repos.c.children,
+    "openness": sa.case(_OPENNESS, value=repos.c.openness, else_=0),
     "name": repos.c.name_key,
 }
 
@@ -33,6 +36,8 @@ class ListQuery(msgspec.Struct, frozen=True):
     pipeline_tag: str | None = None
     library: str | None = None
     license: str | None = None
+    openness: str | None = None
+    lineage: str | None = None
     runnable: bool | None = None
     gated: bool | None = None
     min_parameters: int | None = None
@@ -85,6 +90,8 @@ FACETS: dict[str, sa.ColumnElement[Any]] = {
     "task": repos.c.pipeline_tag,
     "library": repos.c.library_name,
     "license": repos.c.license,
+    "openness": repos.c.openness,
+    "lineage": repos.c.lineage,
 }
 
 
@@ -145,6 +152,10 @@ def _facts(query: ListQuery) -> Iterator[sa.ColumnElement[bool]]:
         yield repos.c.library_name == query.library
     if query.license:
         yield repos.c.license == query.license
+    if query.openness:
+        yield repos.c.openness == query.openness
+    if query.lineage:
+        yield repos.c.lineage == query.lineage
     if query.runnable is not None:
         yield repos.c.runnable.is_(query.runnable)
     if query.gated is not None:
@@ -173,6 +184,12 @@ def add_downloads(connection: sa.Connection, counts: dict[int, int], day: int) -
                 downloads=repos.c.downloads + count, downloads_all_time=repos.c.downloads_all_time + count
             )
         )
+
+
+def add_runs(connection: sa.Connection, counts: dict[int, int]) -> None:
+    """Add counted answers of the run endpoint."""
+    for repo_id, count in counts.items():
+        connection.execute(sa.update(repos).where(repos.c.id == repo_id).values(runs=repos.c.runs + count))
 
 
 def rank(connection: sa.Connection, today: int, now: int, repo_id: int | None = None) -> None:

@@ -26,6 +26,8 @@ from seedstock.db.schema import (
     xorb_scopes,
 )
 
+_BATCH = 5_000
+
 
 class RepoRow(msgspec.Struct, frozen=True):
     """A repository as stored, with the name of its namespace."""
@@ -52,6 +54,10 @@ class RepoRow(msgspec.Struct, frozen=True):
     parameters: int | None
     runnable: bool
     used_storage_bytes: int
+    runs: int
+    lineage: str | None
+    children: int
+    openness: str | None
     namespace: str
 
     @property
@@ -114,10 +120,13 @@ def find_repo_by_id(connection: sa.Connection, repo_id: int) -> RepoRow | None:
 
 
 def repos_by_id(connection: sa.Connection, ids: Iterable[int]) -> dict[int, RepoRow]:
-    """The repos of those ids in one query."""
-    rows = connection.execute(repo_select.where(repos.c.id.in_(list(ids))))
-    found = [_repo_row(row) for row in rows]
-    return {repo.id: repo for repo in found}
+    """The repos of those ids: in one query, or in several where a database takes no more values in one."""
+    wanted = list(ids)
+    found: dict[int, RepoRow] = {}
+    for start in range(0, max(len(wanted), 1), _BATCH):
+        rows = connection.execute(repo_select.where(repos.c.id.in_(wanted[start : start + _BATCH])))
+        found.update((row.id, _repo_row(row)) for row in rows)
+    return found
 
 
 def find_moved(connection: sa.Connection, type: str, namespace: str, name: str) -> RepoRow | None:

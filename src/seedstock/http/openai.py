@@ -85,11 +85,14 @@ async def completions(call: Call) -> Response:
 
 async def _answer(call: Call, kind: Kind) -> Response:
     request = parse_openai_request(kind, await read_body(call.request, MAX_BODY_BYTES))
-    file = await in_thread(call.hub.models.locate, call.viewer, request.model)
-    runner = call.hub.runner
+    located = await in_thread(call.hub.models.locate, call.viewer, request.model)
+    runner, file = call.hub.runner, located.file
     if request.stream:
-        return EventsResponse(await _unless_gone(call.request, runner.open_stream(file, request)))
+        events = await _unless_gone(call.request, runner.open_stream(file, request))
+        await in_thread(call.hub.downloads.count_run, located.repo_id)
+        return EventsResponse(events)
     body = await _unless_gone(call.request, runner.complete(file, request))
+    await in_thread(call.hub.downloads.count_run, located.repo_id)
     return Response(body, media_type="application/json")
 
 

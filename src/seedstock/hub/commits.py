@@ -220,7 +220,8 @@ class CommitWriter:
         elif not repos.move_ref(self._connection, repo_id, ref, old, row.oid):
             raise RefMoved(STALE)
         if ref == revisions.MAIN:
-            repos.update_repo(self._connection, repo_id, head_oid=row.oid, updated_at=at)
+            # The badge speaks of the weights before; the analysis of these sets it again.
+            repos.update_repo(self._connection, repo_id, head_oid=row.oid, updated_at=at, lineage=None)
         return row
 
 

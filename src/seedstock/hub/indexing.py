@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 import sqlalchemy as sa
 
 from seedstock.content.service import Content
 from seedstock.core.clock import Clock
 from seedstock.core.names import RepoType
-from seedstock.db import files, git, repos
+from seedstock.db import files, git, lineage, repos
 from seedstock.db import metadata as rows
 from seedstock.db.engine import Database
 from seedstock.db.repos import RepoRow
+from seedstock.hub.index_queue import enqueue_analysis, enqueue_grade, enqueue_signature
 from seedstock.hub.metadata import VERSION, RevisionFiles
 from seedstock.hub.models import pick_gguf
 from seedstock.hub.trees import Entry, TreeCache, Trees
+from seedstock.jobs.queue import Queue
 from seedstock.metadata.summary import RepoMetadata, summarise
+
+_ANALYSED = re.compile(
+    r"\.(safetensors|gguf)\Z|(\A|/)(adapter_config\.json|mergekit_config\.ya?ml)\Z", re.IGNORECASE
+)
 
 
 class Indexer:
     """Files the metadata of commits, and of repos by the head of main."""
 
-    def __init__(self, database: Database, content: Content, cache: TreeCache, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, content: Content, queue: Queue, cache: TreeCache, clock: Clock
+    ) -> None:
         self._database = database
         self._content = content
+        self._queue = queue
         self._cache = cache
         self._clock = clock
 
@@ -48,7 +59,27 @@ class Indexer:
             rows.put_metadata(connection, repo_id, commit_oid, VERSION, summary, self._clock())
             if repos.lock_ref(connection, repo_id, "refs/heads/main") == commit_oid:
                 self._file_head(connection, repo, record, entries)
+            if repo.type == RepoType.MODEL:
+                self._ask_lineage(connection, repo_id, commit_oid, record, entries)
+                if any(entry.path == "model.sig" for entry in entries):
+                    enqueue_signature(self._queue, connection, repo_id, commit_oid)
         return record
+
+    def _ask_lineage(
+        self,
+        connection: sa.Connection,
+        repo_id: int,
+        commit_oid: str,
+        record: RepoMetadata,
+        entries: list[Entry],
+    ) -> None:
+        """Queue the analysis of what holds weights or names a base; of all else it is over already."""
+        if record.base_models or any(_ANALYSED.search(entry.path) for entry in entries):
+            enqueue_analysis(self._queue, connection, repo_id, commit_oid, self._clock())
+            return
+        lineage.put_status(connection, repo_id, commit_oid, "done", self._clock())
+        lineage.count_children(connection, lineage.parents_of(connection, repo_id))  # of the weights before
+        enqueue_grade(self._queue, connection, repo_id)
 
     def _file_head(
         self, connection: sa.Connection, repo: RepoRow, record: RepoMetadata, entries: list[Entry]

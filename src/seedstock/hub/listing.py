@@ -13,7 +13,7 @@ from seedstock.db.engine import Database
 from seedstock.db.listing import SORTS, ListQuery
 from seedstock.db.repos import RepoRow
 
-__all__ = ["SORTS", "ListQuery", "Listing", "RepoPage"]
+__all__ = ["SORTS", "ListQuery", "Listing", "RepoPage", "limited"]
 
 
 class RepoPage(msgspec.Struct, frozen=True):
@@ -32,7 +32,7 @@ class Listing:
 
     def page(self, viewer: Viewer, query: ListQuery) -> RepoPage:
         """One page; two queries however long it is."""
-        query = _limited(viewer, query)
+        query = limited(viewer, query)
         with self._database.read() as connection:
             # One more than asked tells whether there is a next page.
             found = rows.list_repos(connection, msgspec.structs.replace(query, limit=query.limit + 1))
@@ -43,17 +43,17 @@ class Listing:
     def count(self, viewer: Viewer, query: ListQuery) -> int:
         """How many repos the query has in all."""
         with self._database.read() as connection:
-            return rows.count_repos(connection, _limited(viewer, query))
+            return rows.count_repos(connection, limited(viewer, query))
 
     def facets(self, viewer: Viewer, query: ListQuery, limit: int = 200) -> list[tuple[str, int]]:
         """The most frequent tags among the repos of the query."""
         with self._database.read() as connection:
-            return rows.count_tags(connection, _limited(viewer, query), limit)
+            return rows.count_tags(connection, limited(viewer, query), limit)
 
     def values(self, viewer: Viewer, query: ListQuery, facet: str, limit: int = 12) -> list[tuple[str, int]]:
         """The most frequent values of `task`, `library` or `license` among the repos of the query."""
         with self._database.read() as connection:
-            return rows.count_values(connection, _limited(viewer, query), facet, limit)
+            return rows.count_values(connection, limited(viewer, query), facet, limit)
 
     def named(self, viewer: Viewer, type: str, names: Iterable[str]) -> dict[str, RepoRow]:
         """Those of the repos that are here for the viewer, by the names they were asked for."""
@@ -62,7 +62,7 @@ class Listing:
             return {}
         pairs = [(namespace, short) for namespace, _, short in wanted.values()]
         with self._database.read() as connection:
-            found = rows.list_named(connection, _limited(viewer, ListQuery(type=type)), pairs)
+            found = rows.list_named(connection, limited(viewer, ListQuery(type=type)), pairs)
         by_key = {repo.repo_id.lower(): repo for repo in found}
         return {name: by_key[name.lower()] for name in wanted if name.lower() in by_key}
 
@@ -73,7 +73,7 @@ class Listing:
 
     def liked_by(self, account_id: int, viewer: Viewer, limit: int, offset: int) -> list[tuple[RepoRow, int]]:
         """Repos that somebody likes, those that the viewer may see."""
-        visible = _limited(viewer, ListQuery()).visible_to
+        visible = limited(viewer, ListQuery()).visible_to
         with self._database.read() as connection:
             found = repos.liked_by(connection, account_id, limit, offset)
         return [
@@ -83,7 +83,7 @@ class Listing:
         ]
 
 
-def _limited(viewer: Viewer, query: ListQuery) -> ListQuery:
+def limited(viewer: Viewer, query: ListQuery) -> ListQuery:
     """The query, showing private repos of the viewer's own namespaces only."""
     credential = viewer.credential
     if viewer.anonymous or (credential is not None and credential.role is TokenRole.FINE_GRAINED):

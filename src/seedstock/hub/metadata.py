@@ -6,6 +6,7 @@ by its small files alone.
 
 from __future__ import annotations
 
+import os
 from collections import OrderedDict
 from threading import Lock
 
@@ -34,6 +35,7 @@ class ContentReader:
     def __init__(self, content: Content, digest: str) -> None:
         self._content = content
         self._file = content.get(digest)
+        self._trusted = content.trust(self._file)
 
     @property
     def size_bytes(self) -> int:
@@ -42,6 +44,12 @@ class ContentReader:
 
     def read(self, start: int, stop: int) -> bytes:
         """Plain bytes [start, stop)."""
+        path = self._trusted.path if self._trusted is not None else None
+        if (
+            path is not None
+        ):  # without asking the database each time: comparing weights reads in thousands of places
+            with path.open("rb", buffering=0) as file:
+                return os.pread(file.fileno(), min(stop, self._file.size_bytes) - start, start)
         return b"".join(self._content.open_range(self._file, start, min(stop, self._file.size_bytes)))
 
 

@@ -69,6 +69,13 @@ def _words(path: str) -> set[str]:
     return {stem, f"{stem}.gguf", *re.split(r"[-.]", stem)}
 
 
+class LocatedModel(msgspec.Struct, frozen=True):
+    """A file to run, and the repo it is of."""
+
+    repo_id: int
+    file: ModelFile
+
+
 class Models:
     """Runnable models of the hub."""
 
@@ -77,7 +84,7 @@ class Models:
         self._listing = listing
         self._content = content
 
-    def locate(self, viewer: Viewer, name: str) -> ModelFile:
+    def locate(self, viewer: Viewer, name: str) -> LocatedModel:
         """The local file of a model that the viewer may run; may write a copy of it to the cache first.
 
         Raises Unauthenticated, RepoNotFound, RevisionNotFound, ModelNotRunnable, Invalid.
@@ -92,7 +99,7 @@ class Models:
             what = f"no GGUF file {wanted.file!r}" if wanted.file else "no GGUF file"
             raise ModelNotRunnable(f"{at.repo.repo_id} holds {what} that this hub can run")
         path = self._content.materialise(entry.digest)
-        return ModelFile(entry.digest, str(path), entry.size_bytes)
+        return LocatedModel(at.repo.id, ModelFile(entry.digest, str(path), entry.size_bytes))
 
     def list(self, viewer: Viewer, limit: int = 1000) -> list[RepoRow]:
         """Repos that hold something runnable and that the viewer may read."""

@@ -14,14 +14,14 @@ from seedstock.core.digests import ZERO_OID
 from seedstock.core.errors import BadName, Forbidden, NameTaken, RepoNotFound
 from seedstock.core.names import RepoId, RepoType, check_repo_name
 from seedstock.core.viewer import TokenRole, Viewer
-from seedstock.db import accounts, repos
+from seedstock.db import accounts, lineage, repos
 from seedstock.db.accounts import AccountRow
 from seedstock.db.engine import Database
 from seedstock.db.repos import RepoRow
 from seedstock.hub import revisions
 from seedstock.hub.commits import CommitMessage, CommitWriter, blob_object
 from seedstock.hub.gitattributes import default_attributes
-from seedstock.hub.index_queue import enqueue_index
+from seedstock.hub.index_queue import enqueue_family, enqueue_index, enqueue_relatives
 from seedstock.hub.trees import TreeCache
 from seedstock.jobs.queue import Queue
 
@@ -172,6 +172,8 @@ class Repos:
             if values:
                 repos.update_repo(connection, repo.id, **values)
                 self._audit(connection, viewer, "repo.settings", repo, values)
+            if settings.private not in {None, repo.private}:
+                enqueue_family(self._queue, connection, repo, self._clock())
             return _by_id(connection, repo.id)
 
     def move(self, viewer: Viewer, source: RepoId, target: RepoId) -> RepoRow:
@@ -192,6 +194,10 @@ class Repos:
                     name=target.name,
                     name_key=target.name.lower(),
                 )
+                if repo.private:  # what it was called in private is not to come out with it
+                    lineage.forget_records(connection, repo.id)
+                if repo.private or namespace.id != repo.namespace_id:
+                    enqueue_family(self._queue, connection, repo, self._clock())
                 if str(source).lower() != str(target).lower():
                     repos.set_redirect(connection, source.type, source.namespace, source.name, repo.id)
                 self._audit(connection, viewer, "repo.move", repo, {"to": str(target)})
@@ -204,7 +210,10 @@ class Repos:
         with self._database.write() as connection:
             repo = self.get_on(connection, viewer, repo_id, Action.ADMIN)
             self._audit(connection, viewer, "repo.delete", repo)
+            enqueue_relatives(self._queue, connection, repo.id, self._clock())
+            bases = lineage.parents_of(connection, repo.id)
             repos.delete_repo(connection, repo.id)
+            lineage.count_children(connection, bases)
 
     def like(self, viewer: Viewer, repo_id: RepoId, *, liked: bool) -> RepoRow:
         """Like or unlike a repo that the viewer may read. Raises Unauthenticated, Forbidden."""

@@ -45,6 +45,10 @@ def repo(*, private: bool, created_by: int = BOB) -> RepoRow:
         None,
         False,
         0,
+        0,
+        None,
+        0,
+        None,
         "lab",
     )
 
