@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -15,6 +16,7 @@ from seedstock.core.clock import iso, now_ms
 from seedstock.core.errors import Invalid
 from seedstock.core.viewer import OrgRole, TokenRole
 from seedstock.jobs.queue import Queue
+from seedstock.lineage.publishers import Publishers
 from seedstock.wiring import open_database
 
 
@@ -106,6 +108,49 @@ def token(user: str, role: str, name: str, **where: Any) -> None:
     export HF_TOKEN=$(seedstock admin token ada --role write --name laptop)
     """  # noqa: D301 - \b is click's
     click.echo(_accounts(**where).create_token(user, role=TokenRole(role), name=name))
+
+
+@admin.command()
+@click.argument("namespace")
+@click.option("--organisation", metavar="O", help="Who publishes under that name.")
+@click.option("--country", metavar="CC", help="ISO 3166 code of two letters, as they state it.")
+@click.option("--source", metavar="URL", help="Where they state it.")
+@click.option(
+    "--signing-key",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="PEM of the EC public key that they sign models with (OpenSSF model-signing).",
+)
+@click.option("--remove", is_flag=True, help="Forget the profile.")
+@_where
+def publisher(
+    namespace: str,
+    organisation: str | None,
+    country: str | None,
+    source: str | None,
+    signing_key: Path | None,
+    remove: bool,
+    **where: Any,
+) -> None:
+    """State who publishes under a name, here or on another hub, for the foundations report.
+
+    \b
+    seedstock admin publisher HuggingFaceTB --organisation "Hugging Face" --country FR --source https://example.org/about
+    """  # noqa: D301 - \b is click's
+    profiles = Publishers(open_database(config.load(**where)), now_ms)
+    if remove:
+        profiles.remove(namespace)
+        return
+    if not organisation or not source:
+        raise Invalid("A publisher profile needs --organisation and --source")
+    profiles.state(
+        namespace,
+        organisation=organisation,
+        country=country,
+        source=source,
+        stated_by="administrator",
+        signing_key=signing_key.read_text(errors="replace") if signing_key else None,
+    )
 
 
 @admin.command()

@@ -19,6 +19,8 @@ _COMMANDS = {
     "serve": ("seedstock.cli.serve", "Run the hub."),
     "admin": ("seedstock.cli.admin", "Accounts, tokens and jobs of a hub on this machine."),
     "worker": ("seedstock.cli.worker", "Run background jobs of a hub."),
+    "trace": ("seedstock.cli.trace", "Say which models of a hub a weight file is related to."),
+    "verify-record": ("seedstock.cli.verify_record", "Check a signed record or bill of materials, offline."),
     "tour": ("seedstock.cli.tour", "Publish, download and run a real model, end to end."),
 }
 _EXIT_CODES: list[tuple[type[errors.HubError], int]] = [
@@ -43,7 +45,7 @@ class LazyGroup(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         module = importlib.import_module(_COMMANDS[cmd_name][0])
-        command: click.Command = getattr(module, cmd_name)
+        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -15,7 +15,7 @@ from seedstock.core.errors import Invalid
 from seedstock.core.names import RepoType
 from seedstock.db.repos import RepoRow
 from seedstock.http.routing import Call, Routes, json_response
-from seedstock.hub.listing import SORTS, ListQuery, RepoPage
+from seedstock.hub.listing import SORTS, ListQuery
 from seedstock.hub.reading import RepoAt
 from seedstock.hub.snapshots import Snapshot
 from seedstock.hub.trees import Entry
@@ -58,6 +58,7 @@ def repo_info(call: Call) -> Any:
     if call.request.headers.get("x-hf-download-counter"):
         call.hub.downloads.count(at.repo.id)
     info = full_info(at, blobs=call.flag("blobs"))
+    _add_family(call, expand, [(at, info)])
     return {key: info[key] for key in ("_id", "id", *expand) if key in info} if expand else info
 
 
@@ -122,7 +123,6 @@ def _model_info(metadata: RepoMetadata) -> dict[str, Any]:
         "safetensors": metadata.safetensors,
         "gguf": metadata.gguf,
         "model-index": metadata.model_index,
-        "baseModels": metadata.base_models,
     }
     info = {key: value for key, value in fields.items() if value is not None}
     if metadata.library_name == "transformers":
@@ -178,7 +178,9 @@ def repo_list(call: Call) -> Response:
     page = call.hub.listing.page(call.viewer, _query(call, type))
     wants_full = call.flag("full") or call.flag("cardData") or call.flag("config") or bool(expand)
     if wants_full:
-        infos = _full_page(call, page)
+        found = [(at, full_info(at)) for at in call.hub.reading.heads(call.viewer, page.repos)]
+        _add_family(call, expand, found)
+        infos = [info for _, info in found]
         if expand:
             infos = [{key: info[key] for key in ("_id", "id", *expand) if key in info} for info in infos]
     else:
@@ -213,8 +215,26 @@ def tags_by_type(call: Call) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-def _full_page(call: Call, page: RepoPage) -> list[dict[str, Any]]:
-    return [full_info(at) for at in call.hub.reading.heads(call.viewer, page.repos)]
+def _add_family(call: Call, expand: list[str], found: list[tuple[RepoAt, dict[str, Any]]]) -> None:
+    """Set `baseModels` and `childrenModelCount` where they are asked for: one query each, however many repos."""
+    if "baseModels" in expand:
+        names = {
+            name for at, _ in found if at.metadata.base_models for name in at.metadata.base_models.models
+        }
+        here = call.hub.listing.named(call.viewer, RepoType.MODEL, names)
+        for at, info in found:
+            bases = at.metadata.base_models
+            if bases is not None:
+                models = [_base(name, here.get(name)) for name in bases.models]
+                info["baseModels"] = {"relation": bases.relation, "models": models}
+    if "childrenModelCount" in expand:
+        children = call.hub.lineage.children([at.repo for at, _ in found])
+        for at, info in found:
+            info["childrenModelCount"] = children[at.repo.id]
+
+
+def _base(name: str, repo: RepoRow | None) -> dict[str, Any]:
+    return {"id": name} if repo is None else {"_id": f"{repo.id:024x}", "id": repo.repo_id}
 
 
 def _query(call: Call, type: RepoType) -> ListQuery:
