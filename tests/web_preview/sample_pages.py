@@ -8,6 +8,8 @@ from seedstock.core.names import RepoType
 from seedstock.web.markdown import RepoLinks, render_markdown
 from seedstock.web.views import accounts, files, run
 from seedstock.web.views.common import Choice, Fact, Link, Notice, NoticeKind, Page, Pagination, ViewerView
+from tests.web_preview.sample_lineage import LINEAGE_SAMPLES
+from tests.web_preview.sample_openness import OPENNESS_SAMPLES
 from tests.web_preview.sample_repos import (
     ANONYMOUS,
     CARD,
@@ -262,6 +264,8 @@ NOT_FOUND = accounts.ErrorPage(
     "/login",
 )
 SAMPLES: dict[str, tuple[str, Page, ViewerView]] = {
+    **LINEAGE_SAMPLES,
+    **OPENNESS_SAMPLES,
     "home": ("/", HOME, DEMO),
     "home-empty": ("/_/home-empty", HOME_EMPTY, ANONYMOUS),
     "models": ("/models", LISTING, DEMO),

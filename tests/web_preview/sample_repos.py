@@ -9,11 +9,13 @@ from seedstock.web.markdown import RepoLinks, render_markdown
 from seedstock.web.snippets import hub_snippets, repo_snippets
 from seedstock.web.views.common import Choice, Fact, Link, Pagination, SiteView, ViewerView
 from seedstock.web.views.repos import (
+    BadgesView,
     BaseModelView,
     CardPage,
     DtypeShare,
     Facet,
     HomePage,
+    LineageState,
     MetadataPanelView,
     RepoCardView,
     RepoHeaderView,
@@ -99,6 +101,8 @@ MODELS = (
         size_bytes=361_000_000,
         base_model=SMOL,
         runnable=True,
+        badges=BadgesView(LineageState.DECLARED, "Open weight"),
+        children=12,
         **TEXT,
     ),
     card(
@@ -110,7 +114,8 @@ MODELS = (
         quantisation="Q4_0",
         size_bytes=91_700_000,
         runnable=True,
-        base_model=BaseModelView("demo/SmolLM2-135M-Instruct", "quantized", MODEL_URL),
+        base_model=BaseModelView("demo/SmolLM2-135M-Instruct", "quantized", MODEL_URL, "verified"),
+        badges=BadgesView(LineageState.VERIFIED, "Open weight"),
         task="text-generation",
         library="gguf",
         licence="Apache-2.0",
@@ -123,7 +128,8 @@ MODELS = (
         downloads=1204,
         parameters=134_515_008,
         size_bytes=269_000_000,
-        base_model=BaseModelView("demo/SmolLM2-135M-Instruct", "finetune", MODEL_URL),
+        base_model=BaseModelView("demo/SmolLM2-135M-Instruct", "finetune", MODEL_URL, "contradicted"),
+        badges=BadgesView(LineageState.CONTRADICTED, "Weights available"),
         **TEXT,
     ),
     card(
@@ -219,7 +225,7 @@ def options(*labels: tuple[str, int], selected: str = "") -> tuple[Choice, ...]:
 
 SORTS = tuple(
     Choice(label, f"/models?sort={label.lower()}", label == "Trending")
-    for label in ("Trending", "Likes", "Downloads", "Updated", "Name")
+    for label in ("Trending", "Built upon", "Likes", "Downloads", "Updated", "Name")
 )
 FACETS = (
     Facet(

@@ -9,6 +9,7 @@ import sys
 import zlib
 from collections.abc import AsyncIterator
 
+import msgspec
 from granian import Granian
 from granian.constants import Interfaces
 from starlette.applications import Starlette
@@ -18,7 +19,10 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from seedstock.web.assets import STATIC_DIR, static_version
+from seedstock.web.family import query_of
 from seedstock.web.render import CONTENT_SECURITY_POLICY, render
+from tests.web_preview.sample_family import COMMIT, FAMILY
+from tests.web_preview.sample_lineage import CONTRADICTED_PAGE, EVIDENCE_PAGE, big_graph, family
 from tests.web_preview.sample_pages import SAMPLES
 from tests.web_preview.sample_repos import NOW, SITE
 
@@ -44,6 +48,34 @@ async def chat(_: Request) -> Response:
 async def put_file(request: Request) -> Response:
     size_bytes = len(await request.body())
     return JSONResponse({"staged": f"{'0' * 64}:{request.path_params['path']}", "size": size_bytes})
+
+
+async def trace(request: Request) -> Response:
+    await request.body()
+    await asyncio.sleep(0.2)
+    if request.headers.get("x-file-name", "").startswith("strange"):
+        return JSONResponse({"status": "done", "related": []})
+    hit = {"repo": "demo/SmolLM2-135M-Instruct", "commit": COMMIT, "verdict": "derived", "kind": "finetune"}
+    return JSONResponse(
+        {"status": "done", "related": [{**hit, "distance": 7, "reason": "All 30 layers match."}]}
+    )
+
+
+def family_graph(request: Request) -> Response:
+    graph = big_graph() if request.path_params["name"] == "big-family" else FAMILY
+    return Response(msgspec.json.encode(graph), media_type="application/json")
+
+
+def evidence(request: Request) -> Response:
+    page = CONTRADICTED_PAGE if request.path_params["id"].startswith("ev0107") else EVIDENCE_PAGE
+    html = render(page, viewer=SAMPLES["family"][2], site=SITE, now=NOW)
+    return HTMLResponse(html, headers={"Content-Security-Policy": CONTENT_SECURITY_POLICY})
+
+
+def family_table(request: Request) -> Response:
+    view = family(query_of(request.query_params.get), big=request.path_params["name"] == "big-family")
+    html = render(view, viewer=SAMPLES["family"][2], site=SITE, now=NOW)
+    return HTMLResponse(html, headers={"Content-Security-Policy": CONTENT_SECURITY_POLICY})
 
 
 def image(_: Request) -> Response:
@@ -72,6 +104,10 @@ app = Starlette(
     routes=[
         Route("/v1/chat/completions", chat, methods=["POST"]),
         Route("/{repo:path}/upload/main/{path:path}", put_file, methods=["PUT"]),
+        Route("/api/trace", trace, methods=["POST"]),
+        Route("/api/models/{owner}/{name}/family", family_graph),
+        Route("/demo/{name}/family", family_table),
+        Route("/demo/{name}/evidence/{id}", evidence),
         Route("/_/image.png", image),
         *(page_route(name, path) for name, (path, _, _) in SAMPLES.items()),
         Mount(f"/static/{static_version()}", StaticFiles(directory=STATIC_DIR)),

@@ -64,6 +64,13 @@ def percent(value: float) -> str:
     return ">99.9%" if 99.95 <= value < 100 else f"{value:.3g}%"
 
 
+def share(value: float) -> str:
+    """A percentage for sentences and tables: whole numbers, but a sliver is not rounded to nothing."""
+    if 0 < value < 1:
+        return "<1%"
+    return ">99%" if 99 < value < 100 else f"{value:.0f}%"
+
+
 def thousands(number: int) -> str:
     """A whole number with thin separators that a screen reader still reads as one number."""
     return f"{number:,}"

@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
 from markupsafe import Markup
 
-from seedstock.web import filters
+from seedstock.web import charts, filters
 from seedstock.web.assets import static_url
 from seedstock.web.views.common import Page, SiteView, ViewerView
 from seedstock.web.views.files import CommitRowView
@@ -50,6 +50,7 @@ def environment() -> Environment:
         "count",
         "parameters",
         "percent",
+        "share",
         "thousands",
         "day",
         "duration",
@@ -60,6 +61,8 @@ def environment() -> Environment:
         env.filters[name] = getattr(filters, name)
     env.filters["ago"] = _ago
     env.filters["by_day"] = _by_day
+    env.filters["area_chart"] = charts.area_chart
+    env.filters["layer_chart"] = charts.layer_chart
     env.globals["static_url"] = static_url
     return env
 

@@ -13,6 +13,7 @@ from starlette.testclient import TestClient
 
 from seedstock.core.names import RepoId, RepoType
 from seedstock.core.viewer import TokenRole
+from seedstock.db import lineage
 from seedstock.http.app import build_app
 from seedstock.wiring import Hub
 
@@ -64,6 +65,28 @@ def _refs(_hub: Hub, web: TestClient, count: int) -> None:
         assert web.post("/api/models/ada/one/tag/main", json={"tag": f"v{count}-{number}"}).status_code == 200
 
 
+def _family(hub: Hub, web: TestClient, count: int) -> None:
+    """Children of `ada/one`, straight into the tables: what they cost to read is the question."""
+    ada = hub.accounts.viewer_for_token(hub.accounts.create_token("ada", role=TokenRole.WRITE, name="t"))
+    base = hub.reading.repo_at(ada, RepoId(RepoType.MODEL, "ada", "one")).repo
+    for number in range(count):
+        repo = hub.repos.create(ada, RepoId(RepoType.MODEL, "ada", f"c{count}-{number}"))
+        edge = {
+            "other_repo_id": base.id,
+            "other_commit": base.head_oid,
+            "declared_name": "ada/one",
+            "declared": "finetune",
+            "source": "README.md",
+            "role": "parent",
+            "verdict": "derived",
+            "kind": "finetune",
+            "reason": "",
+            "created_at": 1,
+        }
+        with hub.database.write() as connection:
+            lineage.replace_edges(connection, repo.id, repo.head_oid, [edge])
+
+
 CASES: dict[str, tuple[Callable[[Hub, TestClient, int], None], list[str]]] = {
     "repos": (
         _repos,
@@ -79,6 +102,18 @@ CASES: dict[str, tuple[Callable[[Hub, TestClient, int], None], list[str]]] = {
         ["/api/models/ada/one/tree/main?recursive=true&limit=1000", "/api/models/ada/one?blobs=true"],
     ),
     "commits": (_commits, ["/api/models/ada/one/commits/main?limit=1000"]),
+    "family": (
+        _family,
+        [
+            "/api/models?limit=1000&expand=baseModels&expand=childrenModelCount",
+            "/api/models/ada/one/lineage",
+            "/api/models/ada/one/family",
+            "/api/models/ada/one/openness",
+            "/api/foundations",
+            "/ada/one/family",
+            "/foundations",
+        ],
+    ),
     "refs": (_refs, ["/api/models/ada/one/refs"]),
 }
 

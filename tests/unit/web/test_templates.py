@@ -159,6 +159,14 @@ PAIRS = [
     ("on-accent", "accent-fill"),
     ("on-accent", "accent-fill-hover"),
     *((tone, f"{tone}-soft") for tone in ("accent", "graft", "good", "warn", "bad", "info")),
+    # marks of evidence stand on panels, in hovered rows and in the row of the model itself
+    *(
+        (tone, ground)
+        for tone in ("good", "warn", "bad", "info")
+        for ground in ("bg", "surface", "hover", "accent-soft")
+    ),
+    *(("graft", ground) for ground in ("accent-soft",)),
+    *((text, "accent-soft") for text in ("text", "text-soft", "text-muted")),
 ]
 
 

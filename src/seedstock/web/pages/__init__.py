@@ -11,14 +11,20 @@ def groups() -> list[ModuleType]:
         accounts,
         card,
         chat,
+        evidence,
+        family,
         files,
+        foundations,
         history,
         jobs,
         listings,
         manage,
+        openness,
         sessions,
         site,
+        trace,
         upload,
     )
 
-    return [site, listings, sessions, jobs, manage, files, history, upload, chat, card, accounts]
+    found = [family, evidence, openness, foundations, trace]
+    return [site, listings, sessions, jobs, manage, *found, files, history, upload, chat, card, accounts]

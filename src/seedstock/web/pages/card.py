@@ -6,21 +6,32 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
+import msgspec
 from starlette.responses import Response
 
 from seedstock.accounts.permissions import Action, allowed
 from seedstock.core.names import RepoType
 from seedstock.http.routing import Call
-from seedstock.hub.listing import ListQuery
+from seedstock.hub.listing import RepoPage
 from seedstock.hub.reading import RepoAt
 from seedstock.metadata.card import texts
+from seedstock.openness.signature_check import SIGNATURE_FILE
 from seedstock.web.markdown import RepoLinks
 from seedstock.web.pages.answer import moment, page_routes, redirect, show
 from seedstock.web.pages.cached_markdown import CACHE
 from seedstock.web.pages.cards import cards_of, licence_label
+from seedstock.web.pages.foundation_panel import foundation_panel
 from seedstock.web.pages.header import below, header_of, parameters
+from seedstock.web.pages.openness import signature_view
 from seedstock.web.views.common import Fact, Link, Notice, NoticeKind
-from seedstock.web.views.repos import CardPage, DtypeShare, MetadataPanelView, WeightFileView
+from seedstock.web.views.lineage import SignatureState
+from seedstock.web.views.repos import (
+    CardPage,
+    DtypeShare,
+    MetadataPanelView,
+    RepoHeaderView,
+    WeightFileView,
+)
 
 routes = page_routes()
 
@@ -30,6 +41,7 @@ _NOTICES = {
     "moved": "The repository has its new name; the old address leads here.",
 }
 _MOST_WEIGHTS = 12
+_MOST_DERIVED = 6
 # Tags that the panel says in better places, or that mean nothing here.
 _HIDDEN_TAGS = ("license:", "base_model:", "dataset:", "region:", "language:", "task_categories:")
 
@@ -47,10 +59,12 @@ def like(call: Call) -> Response:
 def card(call: Call) -> Response:
     """A repo's first page."""
     at = call.hub.reading.repo_at(call.viewer, call.repo_id())
-    header = header_of(call, at)
+    header = _signed(call, at, header_of(call, at))
     readme = call.hub.browsing.readme(at)
     text = _NOTICES.get(call.query("done") or "")
     writes = allowed(call.viewer, Action.WRITE, at.repo)
+    is_model = at.repo.type == RepoType.MODEL
+    lineage = call.hub.lineage.of(call.viewer, call.repo_id(), parents_only=True) if is_model else None
     view = CardPage(
         header=header,
         metadata=_panel(at, header.url),
@@ -58,16 +72,27 @@ def card(call: Call) -> Response:
         updated_at=moment(at.commit.committed_at),
         edit_href=f"{header.url}/blob/main/README.md" if readme else None,
         notice=Notice(NoticeKind.GOOD, text) if text and writes else None,
-        derived=_derived(call, at),
+        derived=_derived(call, at) if is_model else (),
+        foundation=foundation_panel(call, at, lineage, header.url) if lineage else None,
     )
     return show(call, view)
 
 
+def _signed(call: Call, at: RepoAt, header: RepoHeaderView) -> RepoHeaderView:
+    """The header with the mark of a signature, if the repo has one."""
+    if at.repo.type != RepoType.MODEL or all(entry.path != SIGNATURE_FILE for entry in at.entries):
+        return header
+    found = signature_view(call, at.repo, at.commit.oid)
+    if found is None or found.state is SignatureState.NONE:
+        return header
+    badges = msgspec.structs.replace(header.badges, signature=found.state.value)
+    return msgspec.structs.replace(header, badges=badges)
+
+
 def _derived(call: Call, at: RepoAt) -> tuple[Any, ...]:
-    if at.repo.type != RepoType.MODEL:
-        return ()
-    query = ListQuery(type=RepoType.MODEL, tags=(f"base_model:{at.repo.repo_id}",), limit=6)
-    return cards_of(call, [call.hub.listing.page(call.viewer, query)])[0]
+    """Models that are built on this one, by their cards or by their weights; not those that only claim it."""
+    shown = call.hub.lineage.top_children(call.viewer, at.repo, _MOST_DERIVED)
+    return cards_of(call, [RepoPage(shown, call.hub.listing.tags_of(shown), None)])[0]
 
 
 def _panel(at: RepoAt, url: str) -> MetadataPanelView:

@@ -9,9 +9,14 @@ from seedstock.db.repos import RepoRow
 from seedstock.http.routing import Call
 from seedstock.hub.listing import RepoPage
 from seedstock.web.pages.answer import moment
-from seedstock.web.views.repos import BaseModelView, RepoCardView, Visibility
+from seedstock.web.views.repos import BadgesView, BaseModelView, LineageState, RepoCardView, Visibility
 
 _RELATIONS = ("adapter", "merge", "quantized", "finetune")
+GRADES = {
+    "open-science": "Open science",
+    "open-weight": "Open weight",
+    "weights-available": "Weights available",
+}
 _LICENCES = {"apache-2.0": "Apache-2.0", "mit": "MIT"}
 
 
@@ -31,24 +36,33 @@ def visibility(repo: RepoRow) -> Visibility:
 
 def cards_of(call: Call, pages: Sequence[RepoPage]) -> list[tuple[RepoCardView, ...]]:
     """The rows of several listings; base models of all of them are looked up together."""
-    bases = {repo.id: base for page in pages for repo in page.repos if (base := _base(page.tags[repo.id]))}
+    bases = {
+        repo.id: found[0] for page in pages for repo in page.repos if (found := _bases(page.tags[repo.id]))
+    }
     here = call.hub.listing.named(call.viewer, RepoType.MODEL, sorted({name for _, name in bases.values()}))
     return [tuple(_card(repo, page.tags[repo.id], bases, here) for repo in page.repos) for page in pages]
 
 
-def base_view(relation: str, name: str, here: dict[str, RepoRow]) -> BaseModelView:
-    """A declared base model, linked if this hub holds it for the viewer."""
+def base_view(relation: str, name: str, here: dict[str, RepoRow], lineage: str | None) -> BaseModelView:
+    """A declared base model, linked if this hub holds it for the viewer, with what the weights say of it."""
     row = here.get(name)
-    return BaseModelView(name, relation, f"/{row.url_path}" if row else None)
+    evidence = lineage if row and lineage in {"verified", "contradicted"} else "declared"
+    return BaseModelView(name, relation, f"/{row.url_path}" if row else None, evidence)
 
 
-def _base(tags: Sequence[str]) -> tuple[str, str] | None:
+def word_of_one(lineage: str | None, bases: int) -> str | None:
+    """What is kept of a repo's lineage, as far as it can be said of one base: a contradiction may be of another."""
+    return lineage if bases == 1 or lineage == "verified" else None
+
+
+def _bases(tags: Sequence[str]) -> list[tuple[str, str]]:
+    found = []
     for tag in tags:
         prefix, _, rest = tag.partition(":")
         relation, _, name = rest.partition(":")
         if prefix == "base_model" and relation in _RELATIONS and name:
-            return relation, name
-    return None
+            found.append((relation, name))
+    return found
 
 
 def _card(
@@ -70,6 +84,14 @@ def _card(
         licence=licence_label(repo.license) if repo.license else None,
         parameters=repo.parameters,
         size_bytes=repo.used_storage_bytes or None,
-        base_model=base_view(*base, here) if base else None,
+        base_model=base_view(*base, here, word_of_one(repo.lineage, len(_bases(tags)))) if base else None,
         runnable=repo.runnable,
+        badges=badges_of(repo),
+        children=repo.children,
     )
+
+
+def badges_of(repo: RepoRow) -> BadgesView:
+    """The small marks of a model; a relation without a direction is no mark."""
+    state = repo.lineage if repo.lineage in set(LineageState) else None
+    return BadgesView(LineageState(state) if state else None, GRADES.get(repo.openness or ""))

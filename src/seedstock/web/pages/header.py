@@ -8,9 +8,9 @@ from seedstock.http.routing import Call
 from seedstock.hub.models import pick_gguf
 from seedstock.hub.reading import RepoAt
 from seedstock.hub.repos import repo_id_of
-from seedstock.web.pages.cards import base_view, licence_label, visibility
+from seedstock.web.pages.cards import badges_of, base_view, licence_label, visibility, word_of_one
 from seedstock.web.snippets import repo_snippets
-from seedstock.web.views.repos import BaseModelView, RepoHeaderView
+from seedstock.web.views.repos import BadgesView, BaseModelView, RepoHeaderView
 
 MODEL_PATHS = ("/{ns:account}/{name}", "/{type:repotype}/{ns:account}/{name}")
 
@@ -49,6 +49,7 @@ def header_of(call: Call, at: RepoAt, revision: str = "main") -> RepoHeaderView:
         runnable=is_runnable(at),
         can_write=allowed(call.viewer, Action.WRITE, repo),
         can_admin=allowed(call.viewer, Action.ADMIN, repo),
+        badges=badges_of(repo) if repo_id.type is RepoType.MODEL else BadgesView(),
         snippets=repo_snippets(
             repo_id,
             call.base_url,
@@ -70,4 +71,5 @@ def _bases(call: Call, at: RepoAt) -> tuple[BaseModelView, ...]:
     if declared is None:
         return ()
     here = call.hub.listing.named(call.viewer, RepoType.MODEL, declared.models)
-    return tuple(base_view(declared.relation, name, here) for name in declared.models[:4])
+    lineage = word_of_one(at.repo.lineage, len(declared.models))
+    return tuple(base_view(declared.relation, name, here, lineage) for name in declared.models[:4])

@@ -12,7 +12,7 @@ from seedstock.core.names import RepoType
 from seedstock.http.routing import Call
 from seedstock.hub.listing import ListQuery
 from seedstock.web.pages.answer import page_routes, show
-from seedstock.web.pages.cards import cards_of, licence_label
+from seedstock.web.pages.cards import GRADES, cards_of, licence_label
 from seedstock.web.snippets import hub_snippets
 from seedstock.web.views.common import Choice, Pagination
 from seedstock.web.views.repos import Facet, HomePage, RepoListPage
@@ -25,10 +25,27 @@ SORTS = {
     "trending": ("Trending", "trendingScore"),
     "likes": ("Likes", "likes"),
     "downloads": ("Downloads", "downloads"),
+    "children": ("Most built upon", "children"),
+    "openness": ("Openness", "openness"),
     "updated": ("Updated", "lastModified"),
     "name": ("Name", "name"),
 }
-_TITLES = {"task": "Task", "library": "Library", "license": "Licence", "language": "Language", "tag": "Tag"}
+_TITLES = {
+    "task": "Task",
+    "library": "Library",
+    "license": "Licence",
+    "openness": "Openness",
+    "lineage": "Lineage",
+    "language": "Language",
+    "tag": "Tag",
+}
+_MODEL_FACETS = ("task", "library", "license", "openness", "lineage")
+_LINEAGE = {
+    "verified": "Verified from weights",
+    "declared": "Declared only",
+    "contradicted": "Card contradicted",
+    "related": "Related, undeclared",
+}
 _DATASET_FACETS = {"task": "task_categories:", "language": "language:", "license": "license:"}
 
 
@@ -70,6 +87,8 @@ class Filters(msgspec.Struct, frozen=True):
     task: str = ""
     library: str = ""
     license: str = ""
+    openness: str = ""
+    lineage: str = ""
     language: str = ""
     author: str = ""
     tag: str = ""
@@ -78,7 +97,7 @@ class Filters(msgspec.Struct, frozen=True):
 
     def pairs(self) -> tuple[tuple[str, str], ...]:
         """Filters other than the search, as fields of a form."""
-        names = ("task", "library", "license", "language", "author", "tag", "runs")
+        names = ("task", "library", "license", "openness", "lineage", "language", "author", "tag", "runs")
         found = [(name, str(getattr(self, name))) for name in names if getattr(self, name)]
         return tuple(found + ([("sort", self.sort)] if self.sort != "trending" else []))
 
@@ -106,6 +125,8 @@ class Filters(msgspec.Struct, frozen=True):
             pipeline_tag=self.task or None if is_model else None,
             library=self.library or None,
             license=self.license or None if is_model else None,
+            openness=self.openness or None if is_model else None,
+            lineage=self.lineage or None if is_model else None,
             runnable=True if self.runs else None,
             sort=SORTS[self.sort][1],
             ascending=self.sort == "name",
@@ -125,6 +146,8 @@ def _filters(call: Call, type: RepoType) -> Filters:
         task=text("task"),
         library=text("library"),
         license=text("license").lower(),
+        openness=text("openness").lower(),
+        lineage=text("lineage").lower(),
         language=text("language"),
         author=text("author"),
         tag=text("tag"),
@@ -179,6 +202,8 @@ def _active(filters: Filters) -> tuple[Choice, ...]:
         "license": licence_label(filters.license),
         "runs": "Runs here",
         "author": f"by {filters.author}",
+        "openness": _label("openness", filters.openness),
+        "lineage": _label("lineage", filters.lineage),
     }
     return tuple(
         Choice(labels.get(name, value), filters.href(**{name: ""}), selected=True)
@@ -195,7 +220,7 @@ def _facets(call: Call, filters: Filters) -> Iterator[Facet]:
         if count:
             toggled = filters.href(runs="" if filters.runs else "1")
             yield Facet("On this hub", (Choice("Runs here", toggled, bool(filters.runs), count),))
-        for name in ("task", "library", "license"):
+        for name in _MODEL_FACETS:
             open_query = msgspec.structs.replace(filters, **{name: ""}).query()
             yield _facet(filters, name, call.hub.listing.values(call.viewer, open_query, name))
         return
@@ -207,13 +232,26 @@ def _facets(call: Call, filters: Filters) -> Iterator[Facet]:
 
 def _facet(filters: Filters, name: str, values: list[tuple[str, int]]) -> Facet:
     chosen = getattr(filters, name)
-    label = licence_label if name == "license" else str
     return Facet(
         _TITLES[name],
         tuple(
             Choice(
-                label(value), filters.href(**{name: "" if value == chosen else value}), value == chosen, uses
+                _label(name, value),
+                filters.href(**{name: "" if value == chosen else value}),
+                value == chosen,
+                uses,
             )
             for value, uses in values
         ),
     )
+
+
+def _label(facet: str, value: str) -> str:
+    """A value of a facet as people read it."""
+    if facet == "license":
+        return licence_label(value)
+    if facet == "openness":
+        return GRADES.get(value, value)
+    if facet == "lineage":
+        return _LINEAGE.get(value, value)
+    return value

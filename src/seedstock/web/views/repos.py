@@ -20,11 +20,37 @@ class Visibility(StrEnum):
 
 
 class BaseModelView(msgspec.Struct, frozen=True):
-    """A base model as the card declares it; `href` is None when this hub does not hold it."""
+    """A base model as the card declares it; `href` is None when this hub does not hold it.
+
+    `evidence` is `declared`, `verified` or `contradicted`: what the weights say of the same pair.
+    """
 
     name: str
     relation: str
     href: str | None = None
+    evidence: str = "declared"
+
+
+class LineageState(StrEnum):
+    """What is known of a model's descent, by its least certain parent."""
+
+    VERIFIED = "verified"
+    DECLARED = "declared"
+    CONTRADICTED = "contradicted"
+    UNKNOWN = "unknown"
+
+
+class BadgesView(msgspec.Struct, frozen=True):
+    """The small marks of a model; None where nothing is known or nothing should be said.
+
+    `grade` is `Open science`, `Open weight` or `Weights available`; `mof_class` is `I`, `II` or `III`, effective
+    over the lineage; `signature` is `valid`, `invalid` or `unknown key`.
+    """
+
+    lineage: LineageState | None = None
+    grade: str | None = None
+    mof_class: str | None = None
+    signature: str | None = None
 
 
 class RepoCardView(msgspec.Struct, frozen=True):
@@ -46,6 +72,8 @@ class RepoCardView(msgspec.Struct, frozen=True):
     size_bytes: int | None = None
     base_model: BaseModelView | None = None
     runnable: bool = False
+    badges: BadgesView = BadgesView()
+    children: int = 0
 
 
 class Facet(msgspec.Struct, frozen=True):
@@ -106,6 +134,7 @@ class RepoHeaderView(msgspec.Struct, frozen=True):
     can_write: bool = False
     can_admin: bool = False
     snippets: tuple[Snippet, ...] = ()
+    badges: BadgesView = BadgesView()
 
 
 class DtypeShare(msgspec.Struct, frozen=True):
@@ -139,6 +168,34 @@ class MetadataPanelView(msgspec.Struct, frozen=True):
     tags: tuple[Link, ...] = ()
 
 
+class BuiltOnView(msgspec.Struct, frozen=True):
+    """One root of a model in the side panel; `href` None when this hub does not hold it."""
+
+    name: str
+    state: LineageState
+    href: str | None = None
+    relation: str | None = None
+    evidence_href: str | None = None
+    origin: str | None = None
+
+
+class FoundationPanelView(msgspec.Struct, frozen=True):
+    """The side panel that says what a model is built on, how open it is and what its licence asks.
+
+    `analysing` while the weights are still being compared. `licence_status` is worded (`ok`, `conflict`, ...);
+    `obligations` counts duties, None when not known. `boms` are downloads.
+    """
+
+    built_on: tuple[BuiltOnView, ...] = ()
+    is_root: bool = False
+    analysing: bool = False
+    variants: int = 0
+    licence_status: str | None = None
+    licence_tone: str = ""
+    obligations: int | None = None
+    boms: tuple[Link, ...] = ()
+
+
 class CardPage(Page, frozen=True):
     """The first tab; `readme_html` comes from `markdown.render_markdown` and is trusted."""
 
@@ -151,3 +208,4 @@ class CardPage(Page, frozen=True):
     edit_href: str | None = None
     notice: Notice | None = None
     derived: tuple[RepoCardView, ...] = ()
+    foundation: FoundationPanelView | None = None
