@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from seedstock.tour import smollm2
+from seedstock.tour import foundations, smollm2
 from seedstock.tour.stops import Stop, TourFailed, Trip
 
 _START_S = 60
@@ -29,6 +29,9 @@ def stops(cache: Path) -> list[Stop]:
         Stop("Publish it with the stock huggingface_hub client", publish),
         Stop("Download it again and compare", download),
         Stop("Run it behind the OpenAI-compatible endpoint", chat),
+        Stop("Publish three variants: one honest, one lying, one silent", publish_variants),
+        Stop("Ask the weights what they are built on", show_lineage),
+        Stop("What does everything here rest on?", show_report),
     ]
 
 
@@ -79,7 +82,7 @@ def publish(trip: Trip) -> None:
         repo_id=trip.repo, folder_path=trip.model.parent, commit_message="Publish SmolLM2-135M-Instruct"
     )
     trip.note(f"committed {commit.oid[:12]} to {trip.repo}")
-    _admin("jobs", "--wait", "--data", str(trip.folder / "hub"))
+    _wait_for_jobs(trip)
     info = api.model_info(trip.repo)
     gguf = info.gguf or {}
     if not gguf.get("total"):
@@ -126,6 +129,34 @@ def chat(trip: Trip) -> None:
     if pieces < 3:
         raise TourFailed("the model gave no answer", hint=f"read {trip.folder / 'hub.log'}")
     trip.note(f"{pieces} tokens in {time.monotonic() - started:.1f} s, loading included")
+
+
+def publish_variants(trip: Trip) -> None:
+    """Make variants of the real model and publish them."""
+    foundations.publish_variants(trip, _client(trip), lambda: _wait_for_jobs(trip))
+
+
+def show_lineage(trip: Trip) -> None:
+    """Cards against weights."""
+    foundations.show_lineage(trip, lambda path: _get(trip, path))
+
+
+def show_report(trip: Trip) -> None:
+    """Foundations and a bill of materials."""
+    foundations.show_report(trip, lambda path: _get(trip, path))
+
+
+def _wait_for_jobs(trip: Trip) -> None:
+    _admin("jobs", "--wait", "--data", str(trip.folder / "hub"))
+
+
+def _get(trip: Trip, path: str) -> Any:
+    import httpx
+
+    answer = httpx.get(f"{trip.url}{path}", headers={"Authorization": f"Bearer {trip.token}"}, timeout=60)
+    if answer.status_code != 200:
+        raise TourFailed(f"{path} answered {answer.status_code}: {answer.text[:200]}")
+    return answer.json()
 
 
 def _client(trip: Trip) -> Any:
