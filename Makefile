@@ -7,10 +7,10 @@ export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help tour test check lint types format docs bench serve lock clean
+.PHONY: help tour test check lint types format docs bench bench-lineage serve lock clean
 
 help: ## list the verbs
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Seedstock needs Python 3.11 or later; set PYTHON=/path/to/python3.11")'
@@ -51,6 +51,20 @@ docs: $(VENV)/.dev ## write docs/cli.md and docs/api.md
 
 bench: $(VENV)/.dev ## measure against peers and physical floors; writes docs/benchmarks.md
 	$(BIN)/python -m tests.bench $(BENCH)
+
+ADAPT := .cache/adapt-venv
+# What builds families: torch and transformers as the extra `adapt` pins them, without what it has for training users' models.
+FAMILY_TOOLS = $$($(BIN)/python -c 'import tomllib; print(*[p for p in tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["adapt"] if p.startswith(("torch", "transformers"))])')
+
+$(ADAPT)/.installed: pyproject.toml constraints.txt | $(VENV)/.dev
+	@echo "installing torch and transformers beside the hub (about three minutes) ..."
+	$(PYTHON) -m venv $(ADAPT)
+	$(ADAPT)/bin/python -m pip install --quiet $(FAMILY_TOOLS) gguf msgspec numpy scipy
+	@touch $@
+
+bench-lineage: $(VENV)/.dev $(ADAPT)/.installed ## build families of models, judge what their weights say; writes docs/benchmarks.md
+	$(ADAPT)/bin/python -m tests.bench.lineage.build
+	$(BIN)/python -m tests.bench.lineage $(BENCH)
 
 serve: $(VENV)/.tour ## run a hub on this folder's ./seedstock-data
 	$(BIN)/seedstock serve

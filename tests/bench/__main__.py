@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.bench import machine, memory, report, requests, startup, transfers
-from tests.bench.results import Plan, Section, full_plan, quick_plan
+from tests.bench.results import Part, Plan, Section, full_plan, quick_plan
 from tests.bench.servers import nginx_version
 
 SECTIONS: dict[str, Callable[[Plan], Section]] = {
@@ -34,15 +34,16 @@ def main(arguments: list[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     if nginx_version() is None and "downloads" in given.only:
         sys.exit("needs nginx from the system's packages: apt-get install nginx")
-    facts = machine.describe()
+    facts = machine.describe_hub()
     with tempfile.TemporaryDirectory(prefix="seedstock-bench-", dir=given.work) as folder:
         plan = quick_plan(Path(folder)) if given.quick else full_plan(Path(folder))
         sections = [_run(name, plan) for name in given.only]
     out = given.out or (None if given.quick else _DOCS)
     command = "make bench" if set(given.only) == set(SECTIONS) and not given.quick else "make bench BENCH=…"
-    print(report.render(command, facts, sections))
+    part = Part("The hub", command, facts, sections)
+    print(report.render([part]))
     if out is not None:
-        report.write(out, command, facts, sections)
+        report.write(out, "hub", part)
 
 
 def _run(name: str, plan: Plan) -> Section:

@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -15,8 +16,13 @@ from tests.bench.servers import nginx_version
 _PACKAGES = ("granian", "starlette", "sqlalchemy", "msgspec", "huggingface_hub", "hf-xet", "blake3", "xxhash")
 
 
-def describe() -> dict[str, str]:
-    """The machine and the software."""
+def describe_hub() -> dict[str, str]:
+    """The machine, and the software that serves and is measured against."""
+    return describe(_PACKAGES) | {"nginx": nginx_version() or "absent"}
+
+
+def describe(packages: Sequence[str]) -> dict[str, str]:
+    """The machine, and versions of the packages that matter."""
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "commit": _commit(),
@@ -25,8 +31,7 @@ def describe() -> dict[str, str]:
         "kernel": platform.release(),
         "load before": f"{os.getloadavg()[0]:.2f}",
         "Python": sys.version.split()[0],
-        "nginx": nginx_version() or "absent",
-        **{name: version(name) for name in _PACKAGES},
+        **{name: version(name) for name in packages},
     }
 
 

@@ -7,35 +7,35 @@ from statistics import median
 
 import msgspec
 
-from tests.bench.results import Goal, Row, Section
+from tests.bench.results import Goal, Part, Row, Section, Table
 
 _HEAD = """# Benchmarks
 
-Written by `{command}`; every sample is in [benchmarks.json](benchmarks.json). Ratios are computed within each
-round, in which both sides were measured one after the other on the same machine; figures are medians of the
-rounds, with the smallest and the largest. Trust the ratios more than the digits.
-
-| | |
-|---|---|
-{machine}
+Every sample is in [benchmarks.json](benchmarks.json). Ratios are computed within each round, in which both sides were
+measured one after the other on the same machine; figures are medians of the rounds, with the smallest and the largest.
+Trust the ratios more than the digits. Each part is written by its own command and leaves the others as they were.
 """
 
 
-def write(folder: Path, command: str, machine: dict[str, str], sections: list[Section]) -> None:
-    """Write both files."""
+def write(folder: Path, name: str, part: Part) -> None:
+    """Put a part into both files; parts that other commands measured stay."""
     folder.mkdir(parents=True, exist_ok=True)
-    raw = {"command": command, "machine": machine, "sections": sections}
-    data = msgspec.json.format(msgspec.json.encode(raw), indent=1)
+    parts = read(folder) | {name: part}
+    data = msgspec.json.format(msgspec.json.encode(parts), indent=1)
     (folder / "benchmarks.json").write_bytes(data + b"\n")
-    (folder / "benchmarks.md").write_text(render(command, machine, sections))
+    (folder / "benchmarks.md").write_text(render(list(parts.values())))
 
 
-def render(command: str, machine: dict[str, str], sections: list[Section]) -> str:
+def read(folder: Path) -> dict[str, Part]:
+    """All parts that were measured, by name."""
+    path = folder / "benchmarks.json"
+    return msgspec.json.decode(path.read_bytes(), type=dict[str, Part]) if path.exists() else {}
+
+
+def render(parts: list[Part]) -> str:
     """The page."""
-    facts = "\n".join(f"| {name} | {value} |" for name, value in machine.items())
-    parts = [_HEAD.format(command=command, machine=facts), _summary(sections)]
-    parts += [_section(section) for section in sections]
-    return "\n".join(parts)
+    sections = [section for part in parts for section in part.sections]
+    return "\n".join([_HEAD, _summary(sections), *map(_part, parts)])
 
 
 def _summary(sections: list[Section]) -> str:
@@ -43,18 +43,26 @@ def _summary(sections: list[Section]) -> str:
     return "\n".join(["## Targets", "", *_goal_table(judged), ""])
 
 
+def _part(part: Part) -> str:
+    lines = [f"## {part.title}", "", f"Written by `{part.command}`.", "", "| | |", "|---|---|"]
+    lines += [f"| {name} | {value} |" for name, value in part.machine.items()]
+    return "\n".join([*lines, "", *map(_section, part.sections)])
+
+
 def _section(section: Section) -> str:
-    lines = [
-        f"## {section.title}",
-        "",
-        section.note,
-        "",
-        "| what | median | from | to |",
-        "|---|---:|---:|---:|",
-    ]
-    lines += [_row(row) for row in section.rows]
-    lines += ["", *_goal_table(section.goals), ""]
+    lines = [f"### {section.title}", "", section.note, ""]
+    if section.rows:
+        lines += ["| what | median | from | to |", "|---|---:|---:|---:|", *map(_row, section.rows), ""]
+    for table in section.tables:
+        lines += [f"**{table.title}**", "", *_table(table), ""]
+    if section.goals:
+        lines += [*_goal_table(section.goals), ""]
     return "\n".join(lines)
+
+
+def _table(table: Table) -> list[str]:
+    rule = "|---" + "|---:" * (len(table.head) - 1) + "|"
+    return [f"| {' | '.join(table.head)} |", rule, *(f"| {' | '.join(row)} |" for row in table.rows)]
 
 
 def _row(row: Row) -> str:

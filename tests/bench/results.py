@@ -38,13 +38,31 @@ class Goal(msgspec.Struct, frozen=True):
         return self.value <= self.at_most if self.at_most is not None else None
 
 
+class Table(msgspec.Struct, frozen=True):
+    """Counts or words that are not samples of one measure. The first column is text, the others stand to the right."""
+
+    title: str
+    head: list[str]
+    rows: list[list[str]]
+
+
 class Section(msgspec.Struct, frozen=True):
     """One question and its answer."""
 
     title: str
     note: str
-    rows: list[Row]
-    goals: list[Goal]
+    rows: list[Row] = []
+    goals: list[Goal] = []
+    tables: list[Table] = []
+
+
+class Part(msgspec.Struct, frozen=True):
+    """What one command measured, when, and on what."""
+
+    title: str
+    command: str
+    machine: dict[str, str]
+    sections: list[Section]
 
 
 class Plan(msgspec.Struct, frozen=True):

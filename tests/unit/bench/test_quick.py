@@ -16,7 +16,7 @@ def test_quick_run(section: str, tmp_path: Path) -> None:
     bench.main(["--quick", "--only", section, "--out", str(tmp_path / "docs"), "--work", str(tmp_path)])
     page = (tmp_path / "docs" / "benchmarks.md").read_text()
     data = json.loads((tmp_path / "docs" / "benchmarks.json").read_text())
-    [measured] = data["sections"]
+    [measured] = data["hub"]["sections"]
     assert measured["title"] in page
     assert all(min(row["samples"]) > 0 for row in measured["rows"])
     assert all(f"| {goal['name']} |" in page for goal in measured["goals"])
