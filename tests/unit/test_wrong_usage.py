@@ -34,6 +34,14 @@ def run(*arguments: str) -> tuple[int, str]:
         (("serve", "--data", "DIR", "--port", "0", "--store-url", "ftp://x"), 1, "store URL"),
         (("serve", "--data", "DIR", "--port", "0", "--public-url", "x"), 1, "public_url"),
         (("serve", "--data", "DIR", "--port", "0", "--host", "192.0.2.7"), 7, "Cannot listen on 192.0.2.7"),
+        (
+            (
+                *("admin", "publisher", "ada", "--organisation", "A", "--source", "https://example.org"),
+                *("--data", "DIR", "--signing-key", "BINARY"),
+            ),
+            1,
+            "public key in PEM",
+        ),
         (("worker", "--data", "FILE"), 7, "Cannot use the data folder"),
         (("admin", "user", "ada", "--data", "FILE"), 7, "Cannot use the data folder"),
         (("admin", "user", "ada", "--database-url", "nonsense"), 1, "database URL"),
@@ -45,7 +53,12 @@ def run(*arguments: str) -> tuple[int, str]:
 )
 def test_one_line(arguments: tuple[str, ...], code: int, words: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"no database " * 100)
-    places = {"FILE": str(tmp_path / "file"), "DIR": str(tmp_path / "hub")}
+    (tmp_path / "binary").write_bytes(b"\x7fELF\xff\xfe" * 100)
+    places = {
+        "BINARY": str(tmp_path / "binary"),
+        "FILE": str(tmp_path / "file"),
+        "DIR": str(tmp_path / "hub"),
+    }
     for name, place in places.items():
         arguments = tuple(argument.replace(name, place) for argument in arguments)
     status, said = run(*arguments)
