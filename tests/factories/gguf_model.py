@@ -8,6 +8,7 @@ itself, whatever the random rest is.
 from __future__ import annotations
 
 import string
+from itertools import pairwise
 from pathlib import Path
 
 import gguf
@@ -22,6 +23,29 @@ THINKING = CHATML.replace(
     "{% if message.reasoning_content %}<think>\n{{ message.reasoning_content }}\n</think>\n\n{% endif %}"
     "{{ message['content'] }}",
 ).replace("assistant\n{%", "assistant\n<think>\n{%")
+TOOLS = """\
+{%- if tools %}
+    {{- '<|im_start|>system\\n# Tools\\n<tools>' }}
+    {%- for tool in tools %}{{- '\\n' + (tool | tojson) }}{%- endfor %}
+    {{- '\\n</tools>\\nAnswer with <tool_call>\\n{"name": NAME, "arguments": OBJECT}\\n</tool_call><|im_end|>\\n' }}
+{%- endif %}
+{%- for message in messages %}
+    {%- if message.role == 'tool' %}
+        {{- '<|im_start|>user\\n<tool_response>\\n' + message.content + '\\n</tool_response><|im_end|>\\n' }}
+    {%- else %}
+        {{- '<|im_start|>' + message.role }}
+        {%- if message.content %}{{- '\\n' + message.content }}{%- endif %}
+        {%- for call in message.tool_calls or [] %}
+            {{- '\\n<tool_call>\\n{"name": "' + call.function.name + '", "arguments": ' }}
+            {{- call.function.arguments | tojson }}
+            {{- '}\\n</tool_call>' }}
+        {%- endfor %}
+        {{- '<|im_end|>\\n' }}
+    {%- endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}
+"""
+"""The way that Qwen, Hermes and others have tools called."""
 _WIDTH, _LAYERS, _HEADS, _KV_HEADS, _FEED_FORWARD = 64, 2, 4, 2, 128
 
 
@@ -32,9 +56,15 @@ def write_tiny_llama(
     chat_template: str = CHATML,
     seed: int = 0,
     architecture: str = "llama",
+    script: tuple[str, ...] = (),
+    pooling: gguf.PoolingType | None = None,
 ) -> Path:
-    """Write the model to `path` and return it."""
-    tokens, kinds = _vocabulary()
+    """Write the model to `path` and return it.
+
+    With a `script` of distinct pieces it says just those, in their order, at temperature 0 after any prompt
+    that ends in a line break. A space is a space then, not put before every text.
+    """
+    tokens, kinds = _vocabulary(script)
     writer = gguf.GGUFWriter(path, architecture)
     writer.add_context_length(context_tokens)
     writer.add_embedding_length(_WIDTH)
@@ -53,7 +83,12 @@ def write_tiny_llama(
     writer.add_eos_token_id(2)
     writer.add_unk_token_id(0)
     writer.add_chat_template(chat_template)
-    for name, tensor in _tensors(len(tokens), seed).items():
+    if script:
+        writer.add_add_space_prefix(False)
+    if pooling is not None:
+        writer.add_pooling_type(pooling)
+    tensors = _tensors(len(tokens), seed)
+    for name, tensor in (tensors | _scripted(tokens, script) if script else tensors).items():
         writer.add_tensor(name, tensor)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -62,13 +97,32 @@ def write_tiny_llama(
     return path
 
 
-def _vocabulary() -> tuple[list[str], list[int]]:
+def _vocabulary(script: tuple[str, ...]) -> tuple[list[str], list[int]]:
     kind = gguf.TokenType
     markers = ["<unk>", "<s>", "</s>", "<|im_start|>", "<|im_end|>"]
     octets = [f"<0x{value:02X}>" for value in range(256)]
     letters = [*string.ascii_lowercase, "\u2581"]
-    kinds = [kind.UNKNOWN] + [kind.CONTROL] * 4 + [kind.BYTE] * 256 + [kind.NORMAL] * len(letters)
-    return markers + octets + letters, [int(one) for one in kinds]
+    pieces = [piece.replace(" ", "\u2581") for piece in script]
+    kinds = [kind.UNKNOWN] + [kind.CONTROL] * 4 + [kind.BYTE] * 256 + [kind.NORMAL] * len(letters + pieces)
+    return markers + octets + pieces + letters, [int(one) for one in kinds]
+
+
+def _scripted(tokens: list[str], script: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Tensors of a chain: a line break is followed by the first piece, each piece by the next, the last by the end."""
+    directions = np.linalg.qr(np.random.default_rng(1).normal(size=(_WIDTH, _WIDTH)))[0].astype(np.float32)
+    embedding, output = np.zeros((2, len(tokens), _WIDTH), np.float32)
+    embedding[:] = directions[-1]
+    first = tokens.index("<0xFF>") + 1
+    chain = [tokens.index("<0x0A>"), *range(first, first + len(script)), tokens.index("</s>")]
+    for at, (token, following) in enumerate(pairwise(chain)):
+        embedding[token] = directions[at]
+        output[following] = 10 * directions[at]
+    silent = {
+        f"blk.{layer}.{name}.weight": np.zeros((_WIDTH, width), np.float32)
+        for layer in range(_LAYERS)
+        for name, width in (("attn_output", _WIDTH), ("ffn_down", _FEED_FORWARD))
+    }
+    return {"token_embd.weight": embedding, "output.weight": output, **silent}
 
 
 def _tensors(vocabulary: int, seed: int) -> dict[str, np.ndarray]:

@@ -37,12 +37,27 @@ register_url_convertor("repotype", _RepoTypeConvertor())
 
 def route_groups() -> list[ModuleType]:
     """The modules that declare routes, the most frequent routes first: matching is in this order."""
-    from seedstock.http import cas, git_smart, openai
+    from seedstock.http import anthropic, cas, git_smart, openai
     from seedstock.http.hf_api import accounts, commit, files, info, lfs, lineage, openness, repos, trees, xet
     from seedstock.web.pages import groups
 
     # Pages come last: the addresses of an account and of a repo match nearly everything.
-    api = [info, files, trees, commit, lfs, xet, cas, repos, accounts, lineage, openness, git_smart, openai]
+    api = [
+        info,
+        files,
+        trees,
+        commit,
+        lfs,
+        xet,
+        cas,
+        repos,
+        accounts,
+        lineage,
+        openness,
+        git_smart,
+        openai,
+        anthropic,
+    ]
     return [*api, *groups()]
 
 

@@ -65,7 +65,8 @@ class EngineProcess:
         if ready.error:
             await self.wait()
             raise ModelNotRunnable(f"{ready.error}{self._last_words()}")
-        endpoint = Endpoint(f"http://127.0.0.1:{ready.port}", api_key, plan.slots, plan.context_tokens)
+        url = f"http://127.0.0.1:{ready.port}"
+        endpoint = Endpoint(url, api_key, plan.slots, plan.context_tokens, ready.tools)
         if not await engine.is_healthy(endpoint):
             raise EngineFailed("The engine started but does not answer")
         self.endpoint = endpoint

@@ -1,4 +1,4 @@
-"""Answering OpenAI requests with a model file: a lease around each answer, to its very end."""
+"""Answering requests with a model file: a lease around each answer, to its very end."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import TypeVar
 
 import httpx
 
-from seedstock.core.errors import EngineFailed
+from seedstock.core.errors import EngineFailed, HubError, Invalid
 from seedstock.run.client import fetch_status, lease
-from seedstock.run.engines.base import ModelFile
-from seedstock.run.openai import complete, open_client, stream
-from seedstock.run.openai_request import OpenAiRequest
+from seedstock.run.engines.base import Endpoint, ModelFile
+from seedstock.run.exchange import complete, open_client, stream
+from seedstock.run.request import EngineRequest
 from seedstock.run.wire import Status
 
 _REAP_S = 0.2  # a dead child's port closes some milliseconds before its parent hears of the death
@@ -28,9 +28,12 @@ class EventStream:
     garbage collector finds the traceback that holds the iterator.
     """
 
-    def __init__(self, first: bytes, rest: AsyncGenerator[bytes]) -> None:
+    def __init__(
+        self, first: bytes, rest: AsyncGenerator[bytes], error_event: Callable[[HubError], bytes]
+    ) -> None:
         self._first: bytes | None = first
         self._rest = rest
+        self.error_event = error_event
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
@@ -57,11 +60,11 @@ class ModelRunner:
         self._answer_timeout_s = answer_timeout_s
         self._client = open_client()
 
-    async def complete(self, model: ModelFile, request: OpenAiRequest) -> bytes:
-        """The whole answer as JSON bytes; raises as `client.lease` and `openai.complete` do."""
+    async def complete(self, model: ModelFile, request: EngineRequest) -> bytes:
+        """The whole answer as JSON bytes; raises as `client.lease` and `exchange.complete` do."""
         return await _again_if_unreached(lambda: self._complete(model, request))
 
-    async def open_stream(self, model: ModelFile, request: OpenAiRequest) -> EventStream:
+    async def open_stream(self, model: ModelFile, request: EngineRequest) -> EventStream:
         """The answer as events. Waits for the first one, so that errors are raised here, before a status is sent."""
         return await _again_if_unreached(lambda: self._open_stream(model, request))
 
@@ -73,24 +76,32 @@ class ModelRunner:
         """Close the pooled connections."""
         await self._client.aclose()
 
-    async def _complete(self, model: ModelFile, request: OpenAiRequest) -> bytes:
+    async def _complete(self, model: ModelFile, request: EngineRequest) -> bytes:
         async with lease(self._socket_path, model, timeout_s=self._lease_timeout_s) as endpoint:
+            _check(request, endpoint)
             return await complete(self._client, endpoint, request, timeout_s=self._answer_timeout_s)
 
-    async def _open_stream(self, model: ModelFile, request: OpenAiRequest) -> EventStream:
+    async def _open_stream(self, model: ModelFile, request: EngineRequest) -> EventStream:
         events = self._events(model, request)
         try:
-            return EventStream(await anext(events), events)
+            return EventStream(await anext(events), events, request.answers.error_event)
         except BaseException:
             await events.aclose()
             raise
 
-    async def _events(self, model: ModelFile, request: OpenAiRequest) -> AsyncGenerator[bytes]:
+    async def _events(self, model: ModelFile, request: EngineRequest) -> AsyncGenerator[bytes]:
         async with lease(self._socket_path, model, timeout_s=self._lease_timeout_s) as endpoint:
+            _check(request, endpoint)
             events = stream(self._client, endpoint, request, timeout_s=self._answer_timeout_s)
             async with aclosing(events):
                 async for event in events:
                     yield event
+
+
+def _check(request: EngineRequest, endpoint: Endpoint) -> None:
+    """Refuse what this model would silently ignore. Raises Invalid."""
+    if request.needs_tools and not endpoint.tools:
+        raise Invalid("'tools' cannot be used with this model: its chat template has no place for them")
 
 
 async def _again_if_unreached(attempt: Callable[[], Awaitable[_Answer]]) -> _Answer:

@@ -22,7 +22,7 @@ from seedstock.run.client import fetch_status, lease
 from seedstock.run.engine_process import start_engine
 from seedstock.run.engines.base import Endpoint, ModelFile
 from seedstock.run.engines.llama_cpp import LlamaCpp
-from seedstock.run.openai import complete, open_client, stream
+from seedstock.run.exchange import complete, open_client, stream
 from seedstock.run.openai_request import Kind, parse_openai_request
 
 pytestmark = pytest.mark.anyio

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from seedstock.core.errors import HubError, Invalid, TooLarge
 from seedstock.run.engines.base import SERVED_MODEL
-from seedstock.run.openai_request import MAX_BODY_BYTES, Kind, parse_openai_request
+from seedstock.run.openai_request import Kind, parse_openai_request
+from seedstock.run.request_checks import MAX_BODY_BYTES
 
 MESSAGES = [{"role": "user", "content": "hi"}]
 JSON = st.recursive(

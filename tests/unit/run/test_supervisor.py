@@ -15,7 +15,7 @@ from tests.unit.run.conftest import MakeModel, StartSupervisor, Supervisor, is_a
 from seedstock.core.errors import EngineBusy, EngineFailed, Invalid, ModelNotRunnable
 from seedstock.run.client import fetch_status, lease
 from seedstock.run.engines.base import ModelFile
-from seedstock.run.openai import complete, open_client, stream
+from seedstock.run.exchange import complete, open_client, stream
 from seedstock.run.openai_request import Kind, parse_openai_request
 from seedstock.run.wire import Ask, State, Told
 

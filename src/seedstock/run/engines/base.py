@@ -15,7 +15,7 @@ from typing import Protocol
 import msgspec
 
 SERVED_MODEL = "seedstock-engine"
-"""The model id that every child answers with; `run/openai.py` replaces it by the id the caller used."""
+"""The model id that every child answers with; `run/openai_answers.py` replaces it by the id the caller used."""
 
 
 class ModelFile(msgspec.Struct, frozen=True):
@@ -39,12 +39,16 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 class Endpoint(msgspec.Struct, frozen=True):
-    """Where a running model answers; `context_tokens` holds for each of the `slots`."""
+    """Where a running model answers; `context_tokens` holds for each of the `slots`.
+
+    `tools` says that the model's chat template has a place for tools.
+    """
 
     base_url: str
     api_key: str
     slots: int
     context_tokens: int
+    tools: bool = False
 
 
 class Secrets(msgspec.Struct, frozen=True):
@@ -54,10 +58,11 @@ class Secrets(msgspec.Struct, frozen=True):
 
 
 class Ready(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A child's only line on stdout: the port it listens on, or why the model cannot be loaded."""
+    """A child's only line on stdout: the port it listens on and what the model can do, or why it cannot be loaded."""
 
     port: int = 0
     error: str = ""
+    tools: bool = False
 
 
 class Capabilities(msgspec.Struct, frozen=True):

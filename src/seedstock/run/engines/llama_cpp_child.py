@@ -7,10 +7,13 @@ Native code that crashes takes this process and nothing else. There is no orderl
 from __future__ import annotations
 
 import argparse
+import http.client
 import os
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from seedstock.run.engines import child_guard
 from seedstock.run.engines.base import SERVED_MODEL, Ready
@@ -18,6 +21,11 @@ from seedstock.run.engines.llama_cpp import MICRO_BATCH_TOKENS
 
 if TYPE_CHECKING:
     from xllamacpp import CommonParams
+
+
+class _Props(msgspec.Struct):
+    chat_template_caps: dict[str, object] = msgspec.field(default_factory=dict)
+
 
 _PING_INTERVAL_S = 15  # comment lines keep proxies from cutting a stream during a long prefill
 
@@ -39,7 +47,8 @@ def main() -> None:
         # The wheel's message is the same for every cause; the log on stderr has the reason.
         child_guard.announce(ready_fd, Ready(error="llama.cpp could not load this model"))
         os._exit(1)
-    child_guard.announce(ready_fd, Ready(port=int(server.listening_address.rpartition(":")[2])))
+    port = int(server.listening_address.rpartition(":")[2])
+    child_guard.announce(ready_fd, Ready(port=port, tools=_takes_tools(port, secrets.api_key)))
     while True:
         signal.pause()
 
@@ -62,6 +71,19 @@ def _problem_with(path: Path) -> str:
     except OSError as error:
         return f"The model file cannot be read: {error.strerror}"
     return "" if magic == b"GGUF" else "This file is not a GGUF file"
+
+
+def _takes_tools(port: int, api_key: str) -> bool:
+    """Whether the chat template has a place for tools; with one that has none, llama.cpp ignores them silently."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", "/props", headers={"Authorization": f"Bearer {api_key}"})
+        props = msgspec.json.decode(connection.getresponse().read(), type=_Props)
+    except (OSError, http.client.HTTPException, msgspec.MsgspecError):
+        return False
+    finally:
+        connection.close()
+    return props.chat_template_caps.get("supports_tools") is True
 
 
 def _params(options: argparse.Namespace, api_key: str) -> CommonParams:

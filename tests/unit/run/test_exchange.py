@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from seedstock.core.errors import EngineBusy, EngineFailed, HubError, Invalid
 from seedstock.run.engines.base import SERVED_MODEL, Endpoint
-from seedstock.run.openai import complete, stream
+from seedstock.run.exchange import complete, stream
 from seedstock.run.openai_request import Kind, parse_openai_request
 
 ENDPOINT = Endpoint("http://127.0.0.1:1", "key", 4, 64)

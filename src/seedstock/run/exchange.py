@@ -1,9 +1,4 @@
-"""Passing OpenAI requests to a running model, and its answers back.
-
-Answers are not parsed. The engine names the model `SERVED_MODEL` in every answer; the bytes
-`"model":"seedstock-engine"` become the caller's id by a plain replace. That is safe because a quote
-inside a JSON string is always escaped, so text that a model generates can never hold those bytes; a stream is cut at event borders first, so the bytes are never split.
-"""
+"""One request to a running model over loopback HTTP, and its answer back."""
 
 from __future__ import annotations
 
@@ -14,10 +9,9 @@ import httpx
 import msgspec
 
 from seedstock.core.errors import EngineBusy, EngineFailed, HubError, Invalid
-from seedstock.run.engines.base import SERVED_MODEL, Endpoint
-from seedstock.run.openai_request import OpenAiRequest
+from seedstock.run.engines.base import Endpoint
+from seedstock.run.request import EngineRequest
 
-_SERVED = b'"model":' + msgspec.json.encode(SERVED_MODEL)
 _MAX_ERROR_BYTES = 64 * 1024
 _DEAD = "The engine stopped while it answered"
 
@@ -43,7 +37,7 @@ def open_client() -> httpx.AsyncClient:
 
 
 async def complete(
-    client: httpx.AsyncClient, endpoint: Endpoint, request: OpenAiRequest, *, timeout_s: float = 600.0
+    client: httpx.AsyncClient, endpoint: Endpoint, request: EngineRequest, *, timeout_s: float = 600.0
 ) -> bytes:
     """The whole answer as JSON bytes.
 
@@ -53,52 +47,45 @@ async def complete(
     """
     async with _send(client, endpoint, request, timeout_s) as response:
         try:
-            return (await response.aread()).replace(_SERVED, _named(request))
+            answer = await response.aread()
         except httpx.HTTPError as error:
             raise EngineFailed(_DEAD) from error
+    return request.answers.whole(answer)
 
 
 async def stream(
-    client: httpx.AsyncClient, endpoint: Endpoint, request: OpenAiRequest, *, timeout_s: float = 600.0
+    client: httpx.AsyncClient, endpoint: Endpoint, request: EngineRequest, *, timeout_s: float = 600.0
 ) -> AsyncGenerator[bytes]:
-    """The answer as server-sent events, each item one or more whole events; the last is `data: [DONE]`.
+    """The answer as server-sent events, each item one or more whole events.
 
-    Errors before the first item are raised as by `complete`; later ones become an event in OpenAI's
-    error shape, after which the stream ends without [DONE]. Closing the generator frees the engine's
-    slot. `timeout_s` bounds the silence between two events.
+    Errors before the first item are raised as by `complete`; later ones become the caller's kind of error
+    event, with which the stream ends. Closing the generator frees the engine's slot. `timeout_s` bounds the
+    silence between two events.
     """
     async with _send(client, endpoint, request, timeout_s) as response:
-        named = _named(request)
-        rest = events = b""
+        events = request.answers.events()
+        rest = b""
+        finished = False
         try:
             async for chunk in response.aiter_raw():
                 whole, border, rest = (rest + chunk).rpartition(b"\n\n")
-                if border:
-                    events = whole.replace(_SERVED, named)
-                    yield events + border
-            complete_end = events.endswith(b"data: [DONE]") or b'data: {"error":' in events
+                if border and (told := events.feed(whole + border)):
+                    yield told
+            finished = events.finished
         except httpx.HTTPError:
-            complete_end = False
-        if not complete_end:
-            yield error_event(EngineFailed(_DEAD))
-
-
-def error_event(error: HubError) -> bytes:
-    """A server-sent event that OpenAI clients raise as an API error."""
-    kind = "invalid_request_error" if isinstance(error, Invalid) else "server_error"
-    code = "engine_busy" if isinstance(error, EngineBusy) else "engine_failed"
-    body = {"error": {"message": error.message, "type": kind, "param": None, "code": code}}
-    return b"data: " + msgspec.json.encode(body) + b"\n\n"
+            finished = False
+        if not finished:
+            yield request.answers.error_event(EngineFailed(_DEAD))
 
 
 @asynccontextmanager
 async def _send(
-    client: httpx.AsyncClient, endpoint: Endpoint, request: OpenAiRequest, timeout_s: float
+    client: httpx.AsyncClient, endpoint: Endpoint, request: EngineRequest, timeout_s: float
 ) -> AsyncIterator[httpx.Response]:
     """An answer with status 200 whose body is still to be read. Leaving the block early hangs up."""
     upstream = client.build_request(
         "POST",
-        f"{endpoint.base_url}/v1/{request.kind.value}",
+        f"{endpoint.base_url}{request.path}",
         content=request.body,
         headers={"Authorization": f"Bearer {endpoint.api_key}", "Content-Type": "application/json"},
         timeout=httpx.Timeout(5, read=timeout_s),
@@ -137,7 +124,3 @@ async def _error_of(response: httpx.Response) -> HubError:
     ):  # llama.cpp blames itself (500) for odd messages
         return Invalid(error.message)
     return EngineFailed(f"The engine answered with status {response.status_code}: {error.message}")
-
-
-def _named(request: OpenAiRequest) -> bytes:
-    return b'"model":' + msgspec.json.encode(request.model)

@@ -1,0 +1,95 @@
+"""Answering with a model, in whichever API: the lease ends when the client hangs up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from seedstock.core.errors import HubError
+from seedstock.http.routing import Call, identify_caller
+from seedstock.http.threads import in_thread
+from seedstock.run.request import EngineRequest
+from seedstock.run.service import EventStream
+
+T = TypeVar("T")
+
+
+def identify_api_caller(call: Call) -> None:
+    """Set the viewer as everywhere, or from the header `x-api-key` in which Anthropic's clients send a token."""
+    key = call.request.headers.get("x-api-key")
+    if key and "authorization" not in call.request.headers:
+        call.viewer = call.hub.accounts.viewer_for_token(key.strip())
+    else:
+        identify_caller(call)
+
+
+async def generate(call: Call, request: EngineRequest) -> Response:
+    """The answer to a checked request, whole or as a stream of events; counted as a run of the model if it makes text."""
+    located = await in_thread(call.hub.models.locate, call.viewer, request.model)
+    runner, file = call.hub.runner, located.file
+    if request.stream:
+        events = await _unless_gone(call.request, runner.open_stream(file, request))
+        await in_thread(call.hub.downloads.count_run, located.repo_id)
+        return EventsResponse(events)
+    body = await _unless_gone(call.request, runner.complete(file, request))
+    if request.generates:
+        await in_thread(call.hub.downloads.count_run, located.repo_id)
+    return Response(body, media_type="application/json")
+
+
+async def _unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """Await `work`, and cancel it when the client hangs up. Raises ClientDisconnect."""
+    task = asyncio.ensure_future(work)
+    gone = asyncio.ensure_future(_disconnected(request))
+    try:
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ClientDisconnect
+        return await task
+    finally:
+        for pending in (task, gone):
+            if not pending.done():
+                pending.cancel()
+                with suppress(asyncio.CancelledError):
+                    await pending
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+class EventsResponse(Response):
+    """Server-sent events; when the client hangs up the engine is told to stop."""
+
+    def __init__(self, events: EventStream) -> None:
+        self.events = events
+        self.status_code = 200
+        self.background = None
+        self.init_headers(
+            {
+                "content-type": "text/event-stream; charset=utf-8",
+                "cache-control": "no-store",
+                "x-accel-buffering": "no",
+            }
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI
+        """Send the events."""
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        try:
+            async for event in self.events:
+                await send({"type": "http.response.body", "body": event, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+        except HubError as error:
+            await send({"type": "http.response.body", "body": self.events.error_event(error)})
+        except OSError:
+            return  # the client hung up
+        finally:
+            await self.events.aclose()
