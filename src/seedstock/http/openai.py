@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,6 +27,9 @@ _TYPES: list[tuple[type[HubError], str]] = [
     (errors.Integrity, "server_error"),
 ]
 
+# Refusals put the parameter first, in quotes; llama.cpp's own begin with a word.
+_PARAMETER = re.compile(r"^(?:[\w ]+:? )?'([\w.$\[\]]+)'")
+
 
 def render_error(call: Call, error: HubError) -> Response:
     """An error in the shape of the caller's API; the model that may not be seen is the model that is not there."""
@@ -38,7 +42,8 @@ def render_error(call: Call, error: HubError) -> Response:
     kept = {
         name: plain.headers[name] for name in ("retry-after", "www-authenticate") if name in plain.headers
     }
-    body = {"error": {"message": text, "type": kind, "param": None, "code": code}}
+    param = _PARAMETER.search(error.message) if isinstance(error, errors.Invalid) else None
+    body = {"error": {"message": text, "type": kind, "param": param and param[1], "code": code}}
     return json_response(body, status_of(error, anonymous=False), kept)
 
 

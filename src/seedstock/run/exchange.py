@@ -116,6 +116,9 @@ async def _error_of(response: httpx.Response) -> HubError:
             f"This model's context holds {error.n_ctx} tokens, and the request has {error.n_prompt_tokens}",
             hint="shorten the messages",
         )
+    if error.message.startswith("Failed to initialize samplers"):
+        # llama.cpp 2026.10 cannot follow a schema where the tokenizer puts a space before every text.
+        return Invalid("This model's tokenizer cannot be held to a JSON schema", hint="a 'grammar' works")
     if response.status_code in {429, 503}:
         return EngineBusy(error.message)
     refused = 400 <= response.status_code < 500 and response.status_code != 401

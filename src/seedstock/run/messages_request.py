@@ -17,8 +17,10 @@ from seedstock.run.request_checks import (
     instance_of,
     integer,
     listed_messages,
+    needs_of,
     number,
     objects,
+    one_of,
     stops,
     text,
     text_or_object,
@@ -78,7 +80,7 @@ def _request(path: str, model: str, body: Body) -> EngineRequest:
         stream=bool(body.get("stream", False)),
         body=msgspec.json.encode(forwarded | {"model": SERVED_MODEL}),
         answers=MessagesAnswers(model),
-        needs_tools=bool(body.get("tools")),
+        needs=needs_of(body),
         generates=path == "/v1/messages",
     )
 
@@ -140,7 +142,7 @@ def _check_tools(body: Body) -> None:
     if choice is None:
         return
     kind = choice.get("type") if isinstance(choice, dict) else None
-    if kind not in {"auto", "none"}:
+    if one_of("auto", "none")(kind):
         raise Invalid("'tool_choice.type' must be 'auto' or 'none': the engine cannot force a call of a tool")
 
 
@@ -149,7 +151,7 @@ def _check_thinking(body: Body) -> None:
     if not isinstance(thinking, dict):
         return
     kind, budget = thinking.get("type"), thinking.get("budget_tokens")
-    if kind not in {"enabled", "adaptive", "disabled"}:
-        raise Invalid("'thinking.type' must be one of enabled, adaptive, disabled")
+    if wanted := one_of("enabled", "adaptive", "disabled")(kind):
+        raise Invalid(f"'thinking.type' must be {wanted}")
     if budget is not None and integer(0, 1 << 24)(budget):
         raise Invalid("'thinking.budget_tokens' must be a whole number")

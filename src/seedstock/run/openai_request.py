@@ -8,8 +8,9 @@ import msgspec
 
 from seedstock.core.errors import Invalid
 from seedstock.run.engines.base import SERVED_MODEL
+from seedstock.run.legacy_logprobs import LegacyLogprobAnswers
 from seedstock.run.openai_answers import OpenAiAnswers
-from seedstock.run.request import EngineRequest
+from seedstock.run.request import Answers, EngineRequest
 from seedstock.run.request_checks import (
     Body,
     Check,
@@ -20,14 +21,17 @@ from seedstock.run.request_checks import (
     instance_of,
     integer,
     listed_messages,
+    needs_of,
     number,
     objects,
+    one_of,
     only,
     stops,
     text,
     text_or_object,
     tokens,
 )
+from seedstock.run.tool_choice import ForcedCallAnswers, call_schema, checked_tools, forced_names
 
 MAX_CHOICES = 16
 MAX_PROMPTS = 64
@@ -54,15 +58,47 @@ def parse_openai_request(kind: Kind, data: bytes) -> EngineRequest:
         _check_prompt(body.get("prompt"))
     if "max_completion_tokens" in body:
         body["max_tokens"] = body.pop("max_completion_tokens")
+    answers = _answers(kind, model, body)
     forwarded = {name: value for name, value in body.items() if name not in _LABELS} | {"model": SERVED_MODEL}
     return EngineRequest(
         path=f"/v1/{kind.value}",
         model=model,
         stream=bool(body.get("stream", False)),
         body=msgspec.json.encode(forwarded),
-        answers=OpenAiAnswers(model),
-        needs_tools=bool(body.get("tools")),
+        answers=answers,
+        needs=needs_of(body),
     )
+
+
+def _answers(kind: Kind, model: str, body: Body) -> Answers:
+    """How answers are read; a forced call of a tool is rewritten in `body` as a format of the answer."""
+    if kind is Kind.COMPLETION:
+        return LegacyLogprobAnswers(model) if body.get("logprobs") else OpenAiAnswers(model)
+    _check_format(body.get("response_format"))
+    tools = body.get("tools") or []
+    assert isinstance(tools, list)
+    schemas = checked_tools(tools)
+    names = forced_names(body.get("tool_choice"), schemas)
+    if tools and "grammar" in body:
+        raise Invalid("'grammar' cannot be used together with 'tools'")
+    if not names:
+        return OpenAiAnswers(model)
+    if "response_format" in body:
+        raise Invalid("'response_format' cannot be used together with a forced 'tool_choice'")
+    del body["tool_choice"]
+    schema = call_schema(names, schemas)
+    body["response_format"] = {"type": "json_schema", "json_schema": {"name": "call", "schema": schema}}
+    return ForcedCallAnswers(model)
+
+
+def _check_format(wanted: object) -> None:
+    if not isinstance(wanted, dict):
+        return
+    kind, named = wanted.get("type"), wanted.get("json_schema")
+    if wanted_kind := one_of("text", "json_object", "json_schema")(kind):
+        raise Invalid(f"'response_format.type' must be {wanted_kind}")
+    if kind == "json_schema" and not (isinstance(named, dict) and isinstance(named.get("schema"), dict)):
+        raise Invalid("'response_format.json_schema.schema' must be an object")
 
 
 def _checked_message(message: object, where: str) -> Body:
@@ -103,9 +139,7 @@ def _check_prompt(prompt: object) -> None:
         raise Invalid(f"'prompt' must hold at most {MAX_PROMPTS} non-empty strings, or token ids")
 
 
-_LABELS = frozenset(
-    {"user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key", "verbosity"}
-)
+_LABELS = frozenset({"user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key"})
 _COMMON: dict[str, Check] = {
     "model": text,
     "stream": boolean,
@@ -139,8 +173,9 @@ _CHECKS: dict[Kind, dict[str, Check]] = {
         "tools": objects,
         "tool_choice": text_or_object,
         "parallel_tool_calls": boolean,
+        "modalities": only(["text"]),
         "reasoning_effort": text,
-        "reasoning_format": text,
+        "reasoning_format": one_of("none", "auto", "deepseek"),
         "chat_template_kwargs": an_object,
     },
     Kind.COMPLETION: _COMMON

@@ -7,6 +7,7 @@ from typing import Protocol
 import msgspec
 
 from seedstock.core.errors import HubError
+from seedstock.run.engines.base import Ability
 
 
 class Events(Protocol):
@@ -49,5 +50,5 @@ class EngineRequest(msgspec.Struct, frozen=True):
     stream: bool
     body: bytes
     answers: Answers
-    needs_tools: bool = False
+    needs: tuple[Ability, ...] = ()
     generates: bool = True

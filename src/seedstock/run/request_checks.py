@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection
 import msgspec
 
 from seedstock.core.errors import Invalid, TooLarge
+from seedstock.run.engines.base import Ability
 
 MAX_BODY_BYTES = 8 << 20
 MAX_MESSAGES = 2048
@@ -49,6 +50,11 @@ def check_parameters(body: Body, checks: dict[str, Check], labels: Collection[st
         wanted = check(value)
         if wanted:
             raise Invalid(f"{name!r} must be {wanted}")
+
+
+def needs_of(body: Body) -> tuple[Ability, ...]:
+    """What the parameters ask of a model; each of these parameters is named like the ability."""
+    return tuple(ability for ability in Ability if body.get(ability.value))
 
 
 def listed_messages(messages: object) -> list[object]:

@@ -100,8 +100,11 @@ class ModelRunner:
 
 def _check(request: EngineRequest, endpoint: Endpoint) -> None:
     """Refuse what this model would silently ignore. Raises Invalid."""
-    if request.needs_tools and not endpoint.tools:
-        raise Invalid("'tools' cannot be used with this model: its chat template has no place for them")
+    for ability in request.needs:
+        if ability not in endpoint.abilities:
+            raise Invalid(
+                f"'{ability}' cannot be used with this model: its chat template has no place for it"
+            )
 
 
 async def _again_if_unreached(attempt: Callable[[], Awaitable[_Answer]]) -> _Answer:

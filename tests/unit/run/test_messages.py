@@ -124,7 +124,15 @@ def test_content_that_the_engine_would_fetch_or_ignore_is_refused(content: objec
             parse(json.dumps(body | ({} if parse is parse_count_request else {"max_tokens": 1})).encode())
 
 
-@given(st.dictionaries(st.sampled_from([*BASE, "system", "tools", "tool_choice", "thinking"]), JSON))
+KINDS = st.fixed_dictionaries({"type": JSON, "name": JSON})
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from([*BASE, "system", "tools", "tool_choice", "thinking"]),
+        JSON | KINDS | st.lists(KINDS, max_size=2),
+    )
+)
 def test_any_json_is_read_or_refused(body: dict[str, Any]) -> None:
     for parse in (parse_messages_request, parse_count_request):
         with contextlib.suppress(Invalid):

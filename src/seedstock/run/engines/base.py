@@ -10,12 +10,22 @@ stdin for its end (the supervisor is gone); it writes one JSON `Ready` line to t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import Protocol
 
 import msgspec
 
 SERVED_MODEL = "seedstock-engine"
 """The model id that every child answers with; `run/openai_answers.py` replaces it by the id the caller used."""
+
+
+class Ability(StrEnum):
+    """What one model can do and another cannot."""
+
+    TOOLS = "tools"
+    """Its chat template has a place for tools."""
+    REASONING_EFFORT = "reasoning_effort"
+    """Its chat template heeds how long it should think."""
 
 
 class ModelFile(msgspec.Struct, frozen=True):
@@ -41,14 +51,14 @@ class Plan(msgspec.Struct, frozen=True):
 class Endpoint(msgspec.Struct, frozen=True):
     """Where a running model answers; `context_tokens` holds for each of the `slots`.
 
-    `tools` says that the model's chat template has a place for tools.
+    `abilities` are those that models differ in.
     """
 
     base_url: str
     api_key: str
     slots: int
     context_tokens: int
-    tools: bool = False
+    abilities: tuple[Ability, ...] = ()
 
 
 class Secrets(msgspec.Struct, frozen=True):
@@ -62,7 +72,7 @@ class Ready(msgspec.Struct, frozen=True, omit_defaults=True):
 
     port: int = 0
     error: str = ""
-    tools: bool = False
+    abilities: tuple[Ability, ...] = ()
 
 
 class Capabilities(msgspec.Struct, frozen=True):

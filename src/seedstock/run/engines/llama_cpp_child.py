@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from seedstock.run.engines import child_guard
-from seedstock.run.engines.base import SERVED_MODEL, Ready
+from seedstock.run.engines.base import SERVED_MODEL, Ability, Ready
 from seedstock.run.engines.llama_cpp import MICRO_BATCH_TOKENS
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def main() -> None:
         child_guard.announce(ready_fd, Ready(error="llama.cpp could not load this model"))
         os._exit(1)
     port = int(server.listening_address.rpartition(":")[2])
-    child_guard.announce(ready_fd, Ready(port=port, tools=_takes_tools(port, secrets.api_key)))
+    child_guard.announce(ready_fd, Ready(port=port, abilities=_abilities(port, secrets.api_key)))
     while True:
         signal.pause()
 
@@ -73,17 +73,17 @@ def _problem_with(path: Path) -> str:
     return "" if magic == b"GGUF" else "This file is not a GGUF file"
 
 
-def _takes_tools(port: int, api_key: str) -> bool:
-    """Whether the chat template has a place for tools; with one that has none, llama.cpp ignores them silently."""
+def _abilities(port: int, api_key: str) -> tuple[Ability, ...]:
+    """What the chat template has a place for; anything else llama.cpp ignores silently."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
         connection.request("GET", "/props", headers={"Authorization": f"Bearer {api_key}"})
         props = msgspec.json.decode(connection.getresponse().read(), type=_Props)
     except (OSError, http.client.HTTPException, msgspec.MsgspecError):
-        return False
+        return ()
     finally:
         connection.close()
-    return props.chat_template_caps.get("supports_tools") is True
+    return tuple(one for one in Ability if props.chat_template_caps.get(f"supports_{one}") is True)
 
 
 def _params(options: argparse.Namespace, api_key: str) -> CommonParams:
