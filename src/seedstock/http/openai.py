@@ -17,6 +17,11 @@ from seedstock.http.generation import generate, identify_api_caller
 from seedstock.http.routing import Call, Routes, json_response, read_body
 from seedstock.run.openai_request import Kind, parse_openai_request
 from seedstock.run.request_checks import MAX_BODY_BYTES
+from seedstock.run.text_requests import (
+    parse_detokenize_request,
+    parse_embedding_request,
+    parse_tokenize_request,
+)
 
 _TYPES: list[tuple[type[HubError], str]] = [
     (errors.Unauthenticated, "authentication_error"),
@@ -93,3 +98,21 @@ async def completions(call: Call) -> Response:
     """Continue a text, whole or as a stream of events."""
     body = await read_body(call.request, MAX_BODY_BYTES)
     return await generate(call, parse_openai_request(Kind.COMPLETION, body))
+
+
+@routes.add("POST", "/v1/embeddings", stream=True)
+async def embeddings(call: Call) -> Response:
+    """Turn texts into vectors."""
+    return await generate(call, parse_embedding_request(await read_body(call.request, MAX_BODY_BYTES)))
+
+
+@routes.add("POST", "/v1/tokenize", stream=True)
+async def tokenize(call: Call) -> Response:
+    """The tokens of a text."""
+    return await generate(call, parse_tokenize_request(await read_body(call.request, MAX_BODY_BYTES)))
+
+
+@routes.add("POST", "/v1/detokenize", stream=True)
+async def detokenize(call: Call) -> Response:
+    """The text of tokens."""
+    return await generate(call, parse_detokenize_request(await read_body(call.request, MAX_BODY_BYTES)))

@@ -111,6 +111,17 @@ async def _error_of(response: httpx.Response) -> HubError:
         error = msgspec.json.decode(data[:_MAX_ERROR_BYTES], type=_UpstreamAnswer).error
     except (httpx.HTTPError, msgspec.MsgspecError):
         return EngineFailed(f"The engine answered with status {response.status_code}")
+    if (refusal := _refusal_of(error)) is not None:
+        return refusal
+    if response.status_code in {429, 503}:
+        return EngineBusy(error.message)
+    if 400 <= response.status_code < 500 and response.status_code != 401:
+        return Invalid(error.message)
+    return EngineFailed(f"The engine answered with status {response.status_code}: {error.message}")
+
+
+def _refusal_of(error: _UpstreamError) -> Invalid | None:
+    """What llama.cpp refuses with words for its developers, or blames itself (500) for."""
     if error.type == "exceed_context_size_error":
         return Invalid(
             f"This model's context holds {error.n_ctx} tokens, and the request has {error.n_prompt_tokens}",
@@ -119,11 +130,8 @@ async def _error_of(response: httpx.Response) -> HubError:
     if error.message.startswith("Failed to initialize samplers"):
         # llama.cpp 2026.10 cannot follow a schema where the tokenizer puts a space before every text.
         return Invalid("This model's tokenizer cannot be held to a JSON schema", hint="a 'grammar' works")
-    if response.status_code in {429, 503}:
-        return EngineBusy(error.message)
-    refused = 400 <= response.status_code < 500 and response.status_code != 401
-    if refused or error.message.startswith(
-        "Failed to parse"
-    ):  # llama.cpp blames itself (500) for odd messages
-        return Invalid(error.message)
-    return EngineFailed(f"The engine answered with status {response.status_code}: {error.message}")
+    if "_M_range_check" in error.message:  # an index by a token id
+        return Invalid("'tokens' holds numbers that are no tokens of this model")
+    if "too large to process" in error.message:
+        return Invalid(error.message.partition(". ")[0])
+    return Invalid(error.message) if error.message.startswith("Failed to parse") else None

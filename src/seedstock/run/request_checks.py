@@ -53,8 +53,9 @@ def check_parameters(body: Body, checks: dict[str, Check], labels: Collection[st
 
 
 def needs_of(body: Body) -> tuple[Ability, ...]:
-    """What the parameters ask of a model; each of these parameters is named like the ability."""
-    return tuple(ability for ability in Ability if body.get(ability.value))
+    """What a request for text asks of a model; some parameters are named like the ability."""
+    named = (Ability.TOOLS, Ability.REASONING_EFFORT)
+    return (Ability.GENERATION, *(ability for ability in named if body.get(ability.value)))
 
 
 def listed_messages(messages: object) -> list[object]:

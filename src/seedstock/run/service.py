@@ -12,12 +12,19 @@ import httpx
 
 from seedstock.core.errors import EngineFailed, HubError, Invalid
 from seedstock.run.client import fetch_status, lease
-from seedstock.run.engines.base import Endpoint, ModelFile
+from seedstock.run.engines.base import Ability, Endpoint, ModelFile
 from seedstock.run.exchange import complete, open_client, stream
 from seedstock.run.request import EngineRequest
 from seedstock.run.wire import Status
 
 _REAP_S = 0.2  # a dead child's port closes some milliseconds before its parent hears of the death
+_TEMPLATE = "cannot be used with this model: its chat template has no place for it"
+_LACKS = {
+    Ability.GENERATION: "This model makes embeddings and no text",
+    Ability.EMBEDDINGS: "This model makes no embeddings: its file names no way of pooling",
+    Ability.TOOLS: f"'tools' {_TEMPLATE}",
+    Ability.REASONING_EFFORT: f"'reasoning_effort' {_TEMPLATE}",
+}
 _Answer = TypeVar("_Answer")
 
 
@@ -102,9 +109,7 @@ def _check(request: EngineRequest, endpoint: Endpoint) -> None:
     """Refuse what this model would silently ignore. Raises Invalid."""
     for ability in request.needs:
         if ability not in endpoint.abilities:
-            raise Invalid(
-                f"'{ability}' cannot be used with this model: its chat template has no place for it"
-            )
+            raise Invalid(_LACKS[ability])
 
 
 async def _again_if_unreached(attempt: Callable[[], Awaitable[_Answer]]) -> _Answer:

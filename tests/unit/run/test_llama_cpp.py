@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import gguf
 import msgspec
 import pytest
 
@@ -20,7 +21,7 @@ from tests.unit.run.conftest import StartSupervisor, Supervisor, until
 from seedstock.core.errors import EngineFailed, Invalid, ModelNotRunnable, UnsupportedFormat
 from seedstock.run.client import fetch_status, lease
 from seedstock.run.engine_process import start_engine
-from seedstock.run.engines.base import Endpoint, ModelFile
+from seedstock.run.engines.base import Ability, Endpoint, ModelFile, Plan
 from seedstock.run.engines.llama_cpp import LlamaCpp
 from seedstock.run.exchange import complete, open_client, stream
 from seedstock.run.openai_request import Kind, parse_openai_request
@@ -186,10 +187,28 @@ def test_a_plan_shrinks_slots_then_context_and_then_gives_up(tmp_path: Path) -> 
 
 
 def test_only_text_generators_are_planned(tmp_path: Path) -> None:
-    encoder = as_model(write_tiny_llama(tmp_path / "bert.gguf", architecture="bert"))
-    with pytest.raises(ModelNotRunnable, match="no text generator"):
+    encoder = as_model(write_tiny_llama(tmp_path / "clip.gguf", architecture="clip"))
+    with pytest.raises(ModelNotRunnable, match="no model of text"):
         ENGINE.plan(encoder, 1 << 30)
     other = tmp_path / "model.gguf"
     other.write_bytes(b"PK\x03\x04 not a model")
     with pytest.raises(UnsupportedFormat, match="not a GGUF file"):
         ENGINE.plan(as_model(other), 1 << 30)
+
+
+def test_embeddings_are_planned_where_the_file_says_how_to_pool(tmp_path: Path) -> None:
+    def plan(name: str, **shape: Any) -> Plan:
+        path = write_tiny_llama(tmp_path / f"{name}.gguf", context_tokens=8192, **shape)
+        return ENGINE.plan(as_model(path), 1 << 40)
+
+    plain, generated = plan("plain"), (Ability.GENERATION,)
+    assert (plain.abilities, plain.micro_batch_tokens) == (generated, 512)
+    mean = plan("mean", pooling=gguf.PoolingType.MEAN)
+    assert (mean.abilities, mean.micro_batch_tokens) == ((*generated, Ability.EMBEDDINGS), 2048)
+    assert mean.memory_bytes > plain.memory_bytes
+    last = plan("last", pooling=gguf.PoolingType.LAST)
+    assert (last.abilities, last.micro_batch_tokens) == (mean.abilities, 512)
+    ranks = plan("rank", pooling=gguf.PoolingType.RANK)
+    assert ranks.abilities == generated
+    encoder = plan("encoder", architecture="bert")
+    assert (encoder.abilities, encoder.context_tokens) == ((Ability.EMBEDDINGS,), 2048)

@@ -22,6 +22,8 @@ SERVED_MODEL = "seedstock-engine"
 class Ability(StrEnum):
     """What one model can do and another cannot."""
 
+    GENERATION = "generation"
+    EMBEDDINGS = "embeddings"
     TOOLS = "tools"
     """Its chat template has a place for tools."""
     REASONING_EFFORT = "reasoning_effort"
@@ -46,6 +48,9 @@ class Plan(msgspec.Struct, frozen=True):
     memory_bytes: int
     slots: int
     context_tokens: int
+    abilities: tuple[Ability, ...] = (Ability.GENERATION,)
+    """As far as the file tells; the running model may add to them."""
+    micro_batch_tokens: int = 512
 
 
 class Endpoint(msgspec.Struct, frozen=True):

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from seedstock.core.errors import ModelNotRunnable, UnsupportedFormat
-from seedstock.run.engines.base import Capabilities, Endpoint, ModelFile, Plan
+from seedstock.run.engines.base import Ability, Capabilities, Endpoint, ModelFile, Plan
 from seedstock.run.engines.gguf_header import Value, read_gguf_header
 from seedstock.run.engines.loopback import answers_ok
 
@@ -24,8 +24,12 @@ MAX_DEFAULT_CONTEXT_TOKENS = 8192
 MIN_SHRUNK_CONTEXT_TOKENS = 2048
 MICRO_BATCH_TOKENS = 512
 SLACK_BYTES = 160 << 20  # interpreter + library 90 MB, scratch buffers of small models 20-60 MB (measured)
+MAX_POOLED_TOKENS = 2048
+"""The longest text that is embedded in one piece, which most ways of pooling need; more takes much scratch memory."""
 _F16_BYTES = 2
-_NOT_GENERATIVE = frozenset(
+_LAST = 3
+_POOLINGS = frozenset({1, 2, _LAST})  # mean, of the first token, of the last; 4 ranks pairs of texts
+_ENCODERS = frozenset(
     [
         "bert",
         "modern-bert",
@@ -35,12 +39,10 @@ _NOT_GENERATIVE = frozenset(
         "jina-bert-v3",
         "neo-bert",
         "eurobert",
-        "t5encoder",
-        "clip",
         "gemma-embedding",
-        "wavtokenizer-dec",
     ]
 )
+_NO_TEXT = frozenset({"t5encoder", "clip", "wavtokenizer-dec"})
 
 
 class LlamaCpp(msgspec.Struct, frozen=True):
@@ -72,7 +74,13 @@ class LlamaCpp(msgspec.Struct, frozen=True):
             )
         shape = _Shape(read_gguf_header(Path(model.path)))
         plans = [
-            Plan(shape.memory_bytes(model.size_bytes, slots * context), slots, context)
+            Plan(
+                shape.memory_bytes(model.size_bytes, slots * context),
+                slots,
+                context,
+                shape.abilities,
+                shape.micro_batch_tokens,
+            )
             for context in _contexts(shape.context_tokens, model.context)
             for slots in _halvings(self.slots)
         ]
@@ -96,6 +104,8 @@ class LlamaCpp(msgspec.Struct, frozen=True):
             f"--slots={plan.slots}",
             f"--context-tokens={plan.context_tokens}",
             f"--threads={self.threads}",
+            f"--micro-batch-tokens={plan.micro_batch_tokens}",
+            *(["--embedding"] if Ability.EMBEDDINGS in plan.abilities else []),
             f"--parent-pid={os.getpid()}",
         ]
 
@@ -124,15 +134,20 @@ class _Shape:
         self._header = header
         self._architecture = str(header.get("general.architecture", ""))
         kind = header.get("general.type", "model")
-        if not self._architecture or kind != "model" or self._architecture in _NOT_GENERATIVE:
+        if not self._architecture or kind != "model" or self._architecture in _NO_TEXT:
             raise ModelNotRunnable(
-                f"This GGUF file holds no text generator ({kind} {self._architecture})".rstrip()
+                f"This GGUF file holds no model of text ({kind} {self._architecture})".rstrip()
             )
         if self._number("split.count", 1, of_architecture=False) > 1:
             raise ModelNotRunnable(
                 "This GGUF file is one part of several", hint="merge the parts into one file"
             )
-        self.context_tokens = self._number("context_length", 0)
+        self._encodes = self._architecture in _ENCODERS
+        pooling = self._number("pooling_type", 0)
+        self._pooled = self._encodes or pooling in _POOLINGS
+        self._whole = self._encodes or (self._pooled and pooling != _LAST)
+        trained = self._number("context_length", 0)
+        self.context_tokens = min(trained, MAX_POOLED_TOKENS) if self._encodes else trained
         self._layers = self._number("block_count", 0)
         self._width = self._number("embedding_length", 0)
         if min(self.context_tokens, self._layers, self._width) < 1:
@@ -140,10 +155,27 @@ class _Shape:
                 "Damaged GGUF header: context_length, block_count or embedding_length is missing"
             )
 
+    @property
+    def abilities(self) -> tuple[Ability, ...]:
+        """Encoders make no text; decoders make embeddings if the file says how to pool."""
+        if self._encodes:
+            return (Ability.EMBEDDINGS,)
+        return (Ability.GENERATION, Ability.EMBEDDINGS) if self._pooled else (Ability.GENERATION,)
+
+    @property
+    def micro_batch_tokens(self) -> int:
+        """How many tokens are computed at a time: all of a text, where pooling needs them together."""
+        return min(self.context_tokens, MAX_POOLED_TOKENS) if self._whole else MICRO_BATCH_TOKENS
+
     def memory_bytes(self, file_bytes: int, cells: int) -> int:
         """Estimate for `cells` tokens of cache in all."""
-        logits_bytes = self._number("vocab_size", 1 << 18) * MICRO_BATCH_TOKENS * 4
-        return file_bytes + self._cell_bytes() * cells + self._state_bytes() + logits_bytes + SLACK_BYTES
+        heads = max(self._per_layer("attention.head_count"))
+        attention_bytes = heads * self.micro_batch_tokens**2 * 4 if self._whole else 0
+        logits_bytes = (
+            0 if self._encodes else self._number("vocab_size", 1 << 18) * self.micro_batch_tokens * 4
+        )
+        scratch_bytes = attention_bytes + logits_bytes + SLACK_BYTES
+        return file_bytes + self._cell_bytes() * cells + self._state_bytes() + scratch_bytes
 
     def _cell_bytes(self) -> int:
         """Bytes of keys and values per token, all layers."""

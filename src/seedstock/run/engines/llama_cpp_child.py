@@ -17,7 +17,6 @@ import msgspec
 
 from seedstock.run.engines import child_guard
 from seedstock.run.engines.base import SERVED_MODEL, Ability, Ready
-from seedstock.run.engines.llama_cpp import MICRO_BATCH_TOKENS
 
 if TYPE_CHECKING:
     from xllamacpp import CommonParams
@@ -59,6 +58,8 @@ def _parse_options() -> argparse.Namespace:
     parser.add_argument("--slots", type=int, required=True)
     parser.add_argument("--context-tokens", type=int, required=True)
     parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--micro-batch-tokens", type=int, required=True)
+    parser.add_argument("--embedding", action="store_true")
     parser.add_argument("--parent-pid", type=int, required=True)
     return parser.parse_args()
 
@@ -97,7 +98,9 @@ def _params(options: argparse.Namespace, api_key: str) -> CommonParams:
     params.api_keys = [api_key]
     params.n_parallel = options.slots
     params.n_ctx = options.slots * options.context_tokens  # the server divides it among the slots
-    params.n_ubatch = MICRO_BATCH_TOKENS
+    params.n_ubatch = options.micro_batch_tokens
+    params.n_batch = max(params.n_batch, options.micro_batch_tokens)
+    params.embedding = options.embedding
     params.fit_params = False  # it would change n_ctx behind the plan's back
     params.cache_ram_mib = 0  # default 8 GiB of saved prompts, which the memory limit would not see
     params.cache_idle_slots = False
