@@ -17,6 +17,7 @@ from seedstock.http.generation import generate, identify_api_caller
 from seedstock.http.routing import Call, Routes, json_response, read_body
 from seedstock.run.openai_request import Kind, parse_openai_request
 from seedstock.run.request_checks import MAX_BODY_BYTES
+from seedstock.run.responses_request import parse_responses_request
 from seedstock.run.text_requests import (
     parse_detokenize_request,
     parse_embedding_request,
@@ -98,6 +99,12 @@ async def completions(call: Call) -> Response:
     """Continue a text, whole or as a stream of events."""
     body = await read_body(call.request, MAX_BODY_BYTES)
     return await generate(call, parse_openai_request(Kind.COMPLETION, body))
+
+
+@routes.add("POST", "/v1/responses", stream=True)
+async def responses(call: Call) -> Response:
+    """Answer a conversation in the shape of OpenAI's Responses; nothing is stored."""
+    return await generate(call, parse_responses_request(await read_body(call.request, MAX_BODY_BYTES)))
 
 
 @routes.add("POST", "/v1/embeddings", stream=True)

@@ -58,12 +58,12 @@ def needs_of(body: Body) -> tuple[Ability, ...]:
     return (Ability.GENERATION, *(ability for ability in named if body.get(ability.value)))
 
 
-def listed_messages(messages: object) -> list[object]:
+def listed_messages(messages: object, name: str = "messages") -> list[object]:
     """A conversation of bearable length. Raises Invalid."""
     if not isinstance(messages, list) or not messages:
-        raise Invalid("'messages' must be a non-empty list")
+        raise Invalid(f"{name!r} must be a non-empty list")
     if len(messages) > MAX_MESSAGES:
-        raise Invalid(f"'messages' has {len(messages)} items; at most {MAX_MESSAGES} are accepted")
+        raise Invalid(f"{name!r} has {len(messages)} items; at most {MAX_MESSAGES} are accepted")
     return messages
 
 
