@@ -30,9 +30,10 @@ class _UpstreamAnswer(msgspec.Struct, frozen=True):
 def open_client() -> httpx.AsyncClient:
     """The HTTP client for engine children: one per web worker, closed by whoever opened it.
 
-    It ignores proxy settings of the environment: children are on loopback.
+    It ignores proxy settings of the environment: children are on loopback. No connection is used twice:
+    llama.cpp closes one shortly after a stream on it has ended, and a request that is sent in between fails.
     """
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=32, keepalive_expiry=10)
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
     return httpx.AsyncClient(trust_env=False, limits=limits, timeout=httpx.Timeout(5, read=None))
 
 

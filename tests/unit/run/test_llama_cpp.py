@@ -91,6 +91,15 @@ async def test_four_requests_run_at_the_same_time_without_mixing(endpoint: Endpo
     assert [answer["choices"][0]["message"]["content"] for answer in answers] == words
 
 
+async def test_streams_may_follow_one_another_at_once(endpoint: Endpoint) -> None:
+    body = msgspec.json.encode({"model": "m", "messages": MESSAGES, "stream": True, "max_tokens": 1})
+    request = parse_openai_request(Kind.CHAT, body)
+    async with open_client() as client:
+        for _ in range(50):
+            *_, last = [event async for event in stream(client, endpoint, request)]
+            assert last.endswith(b"data: [DONE]\n\n")
+
+
 async def test_hanging_up_frees_the_slot(endpoint: Endpoint) -> None:
     async with open_client() as client:
 
