@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import gguf
 import httpx
 import openai
 import pytest
+from huggingface_hub import HfApi
 
-from tests.contract.models import Publish, publish
+from tests.contract.models import Publish, publish, publish_file
 from tests.contract.server import HubProcess
+from tests.factories.gguf_encoder import write_tiny_bert
 
 __all__ = ["publish"]
 
@@ -47,6 +50,24 @@ def test_embeddings(vectors: str, client: openai.OpenAI) -> None:
     assert floats.embedding == pytest.approx(first, abs=1e-3)
     tokens = client.embeddings.create(model=vectors, input=[[5, 6], [7]], encoding_format="float")
     assert len(tokens.data) == 2
+
+
+def test_an_encoder_embeds_and_says_nothing(hub: HubProcess, client: openai.OpenAI, tmp_path: Path) -> None:
+    api = HfApi(endpoint=hub.url, token=hub.tokens["ada"])
+    encoder = publish_file(api, "ada/encoder", write_tiny_bert(tmp_path / "encoder-F32.gguf"))
+    asked = {"model": encoder, "encoding_format": "float"}
+    first, second, third = (
+        one.embedding for one in client.embeddings.create(input=["a b", "b a", "a b"], **asked).data
+    )
+    assert first == pytest.approx(third, abs=1e-3)
+    assert first != pytest.approx(second, abs=1e-3)
+    with pytest.raises(openai.BadRequestError, match="too large"):
+        client.embeddings.create(input="a " * 200, **asked)
+    for stream in (False, True):
+        with pytest.raises(openai.BadRequestError, match="no text"):
+            client.chat.completions.create(
+                model=encoder, messages=[{"role": "user", "content": "a"}], stream=stream
+            )
 
 
 def test_a_model_with_embeddings_still_talks(vectors: str, client: openai.OpenAI) -> None:
