@@ -156,9 +156,38 @@ def test_tools_are_called_and_answered(caller: str, client: anthropic.Anthropic)
     assert longer.input_tokens > shorter.input_tokens
 
 
+@pytest.mark.parametrize("choice", [{"type": "any"}, {"type": "tool", "name": "clock"}])
+def test_a_call_can_be_forced(caller: str, client: anthropic.Anthropic, choice: Any) -> None:
+    clock = {"name": "clock", "input_schema": {"type": "object", "properties": {"utc": {"type": "boolean"}}}}
+    clock["input_schema"]["required"] = ["utc"]
+    enum = {"type": "object", "properties": {"city": {"enum": ["a", "b"]}}, "required": ["city"]}
+    tools: Any = [WEATHER | {"input_schema": enum}, clock]
+    turns: Any = [
+        {"role": "user", "content": "hi"},
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "1", "name": "clock", "input": {}}]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "1", "content": "noon"}]},
+    ]
+    asked = ASK | {"max_tokens": 200, "system": "be brief", "messages": turns}
+    whole = client.messages.create(model=caller, tools=tools, tool_choice=choice, **asked)
+    with client.messages.stream(model=caller, tools=tools, tool_choice=choice, **asked) as stream:
+        streamed = stream.get_final_message()
+    for message in (whole, streamed):
+        (call,) = message.content
+        assert (call.type, message.stop_reason, message.model) == ("tool_use", "tool_use", caller)
+        assert call.input in ({"city": "a"}, {"city": "b"}, {"utc": True}, {"utc": False})
+        assert choice["type"] == "any" or call.name == "clock"
+        assert message.usage.output_tokens > 5
+    assert whole.usage.input_tokens + whole.usage.cache_read_input_tokens > 100
+    with pytest.raises(anthropic.BadRequestError, match="stop_sequences"):
+        client.messages.create(model=caller, tools=tools, tool_choice=choice, stop_sequences=["a"], **asked)
+    cut = client.messages.create(model=caller, tools=tools, tool_choice=choice, **asked | {"max_tokens": 3})
+    assert cut.stop_reason == "max_tokens"
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
+        ({"tool_choice": {"type": "any"}}, "tool_choice"),
         ({"max_tokens": 0}, "max_tokens"),
         ({"messages": []}, "messages"),
         ({"messages": [{"role": "system", "content": "x"}]}, r"messages\.0\.role"),

@@ -8,14 +8,16 @@ deltas, which are nearly all of a stream, pass as they are.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 from seedstock.core.errors import EngineBusy, EngineFailed, HubError, Invalid
+from seedstock.run.request import Events
 
-_PING = b'event: ping\ndata: {"type":"ping"}\n\n'
+PING = b'event: ping\ndata: {"type":"ping"}\n\n'
 
 
 def error_type(error: HubError) -> str:
@@ -44,7 +46,7 @@ class MessagesAnswers:
             correct_stop(data)
         return msgspec.json.encode(data)
 
-    def events(self) -> MessagesEvents:
+    def events(self) -> Events:
         """A fresh stream."""
         return MessagesEvents(self._model, self.error_event)
 
@@ -53,10 +55,15 @@ class MessagesAnswers:
         return event({"type": "error", "error": {"type": error_type(error), "message": error.message}})
 
 
+def message_id(identity: str) -> str:
+    """The engine's id of an answer in Anthropic's way; a fresh one for none."""
+    return "msg_" + (identity.removeprefix("chatcmpl-") or secrets.token_urlsafe(24))
+
+
 def rename(message: dict[str, Any], model: str) -> None:
     """Put the caller's name for the model, and an id of the right kind."""
     message["model"] = model
-    message["id"] = "msg_" + str(message.get("id", "")).removeprefix("chatcmpl-")
+    message["id"] = message_id(message.get("id", ""))
     message["usage"] = {"cache_creation_input_tokens": 0} | message.get("usage", {})
 
 
@@ -127,7 +134,7 @@ class MessagesEvents:
             block["input"] = {}
         if self._thinks:
             block["signature"] = ""
-        after = b"" if self._pinged else _PING
+        after = b"" if self._pinged else PING
         self._pinged = True
         return before + event(data) + after
 

@@ -7,6 +7,7 @@ import msgspec
 from seedstock.core.errors import Invalid
 from seedstock.run.engines.base import SERVED_MODEL
 from seedstock.run.messages_answers import MessagesAnswers
+from seedstock.run.messages_forced import forced_choice, forced_request
 from seedstock.run.request import EngineRequest
 from seedstock.run.request_checks import (
     Body,
@@ -73,6 +74,9 @@ def _request(path: str, model: str, body: Body) -> EngineRequest:
         _check_blocks(system, "system", {"text"})
     _check_tools(body)
     _check_thinking(body)
+    choice = forced_choice(body.get("tool_choice"))
+    if choice is not None and path == "/v1/messages":
+        return forced_request(model, body, choice)
     forwarded = {name: value for name, value in body.items() if name not in _LABELS}
     return EngineRequest(
         path=path,
@@ -138,12 +142,6 @@ def _check_tools(body: Body) -> None:
             raise Invalid(f"'tools.{index}.type' must be 'custom': this hub runs no tools itself")
         if not isinstance(tool.get("name"), str) or not isinstance(tool.get("input_schema"), dict):
             raise Invalid(f"'tools.{index}' must have a name and an input_schema")
-    choice = body.get("tool_choice")
-    if choice is None:
-        return
-    kind = choice.get("type") if isinstance(choice, dict) else None
-    if one_of("auto", "none")(kind):
-        raise Invalid("'tool_choice.type' must be 'auto' or 'none': the engine cannot force a call of a tool")
 
 
 def _check_thinking(body: Body) -> None:

@@ -27,7 +27,9 @@ class _Error(msgspec.Struct):
     message: str = "The engine failed"
 
 
-class _Chunk(msgspec.Struct):
+class Chunk(msgspec.Struct):
+    """As much of an event of a streamed chat as is read."""
+
     choices: list[_Choice] = []
     usage: dict[str, Any] | None = None
     error: _Error | None = None
@@ -154,7 +156,7 @@ class ResponsesEvents:
             return whole + b"\n\n"  # a comment that keeps the stream alive
         if whole == b"data: [DONE]":
             return self._end()
-        chunk = msgspec.json.decode(whole[6:], type=_Chunk)
+        chunk = msgspec.json.decode(whole[6:], type=Chunk)
         if chunk.error is not None:
             self.finished = True
             return self._answers.error_event(EngineFailed(chunk.error.message))

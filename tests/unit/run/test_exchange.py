@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 from seedstock.core.errors import EngineBusy, EngineFailed, HubError, Invalid
 from seedstock.run.engines.base import SERVED_MODEL, Endpoint
 from seedstock.run.exchange import complete, stream
+from seedstock.run.messages_request import parse_messages_request
 from seedstock.run.openai_request import Kind, parse_openai_request
+from seedstock.run.request import EngineRequest
 
 ENDPOINT = Endpoint("http://127.0.0.1:1", "key", 4, 64)
 NAME = 'me/"quoted" ü'
@@ -41,10 +43,10 @@ def answering(status: int, pieces: list[bytes], *, dies: bool = False) -> httpx.
     return httpx.AsyncClient(transport=httpx.MockTransport(lambda _: answer))
 
 
-def events_of(pieces: list[bytes], *, dies: bool = False) -> list[bytes]:
+def events_of(pieces: list[bytes], *, dies: bool = False, request: EngineRequest = REQUEST) -> list[bytes]:
     async def collect() -> list[bytes]:
         async with answering(200, pieces, dies=dies) as client:
-            return [event async for event in stream(client, ENDPOINT, REQUEST)]
+            return [event async for event in stream(client, ENDPOINT, request)]
 
     return anyio.run(collect)
 
@@ -73,6 +75,19 @@ def test_a_stream_that_breaks_off_ends_with_an_error_event(dies: bool) -> None:
     first, last = events_of([event("one"), b'data: {"tex'], dies=dies)
     assert json.loads(first[6:])["text"] == "one"
     assert json.loads(last[6:])["error"]["code"] == "engine_failed"
+
+
+@pytest.mark.parametrize("forced", [False, True])
+@pytest.mark.parametrize("dies", [True, False])
+def test_so_does_one_in_anthropics_shape(dies: bool, forced: bool) -> None:
+    body = {"model": "m", "max_tokens": 5, "stream": True, "messages": [{"role": "user", "content": "hi"}]}
+    if forced:
+        body |= {"tools": [{"name": "f", "input_schema": {}}], "tool_choice": {"type": "any"}}
+    request = parse_messages_request(json.dumps(body).encode())
+    *_, last = events_of([b'data: {"type":"message_stop'], dies=dies, request=request)
+    head, _, data = last.partition(b"\ndata: ")
+    assert head == b"event: error"
+    assert json.loads(data)["error"]["type"] == "api_error"
 
 
 @pytest.mark.parametrize(
