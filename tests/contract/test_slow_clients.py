@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from seedstock.http.piped import OPENING_S
 from tests.contract.clients import OWN, Client
 from tests.contract.server import HubProcess
 
@@ -107,4 +108,4 @@ def test_clients_that_hang_up_leave_no_pipes(hub: HubProcess, path: str) -> None
     for _ in range(8):
         with begin(hub, path) as connection:
             connection.recv(4096)
-    assert until(lambda: open_pipes() <= before, 10), f"{open_pipes()} pipes, {before} before"
+    assert until(lambda: open_pipes() <= before, OPENING_S + 15), f"{open_pipes()} pipes, {before} before"

@@ -15,6 +15,8 @@ from typing import Any
 
 PIPED_FROM_BYTES = 4 << 20
 """Shorter bodies may as well wait in memory."""
+OPENING_S = 5.0
+"""Native code opens a file within milliseconds, or never if the client was gone by then."""
 _PIPE_BYTES = 1 << 20
 
 
@@ -44,14 +46,19 @@ class PipedBody:
         loop.add_writer(self._writer, _settle, writable)
         gone = asyncio.ensure_future(self._protocol.client_disconnect())
         try:
-            await asyncio.wait({writable, gone}, return_when=asyncio.FIRST_COMPLETED)
-            if not writable.done():
+            await asyncio.wait(
+                {writable, gone},
+                return_when=asyncio.FIRST_COMPLETED,
+                timeout=OPENING_S if self._reader >= 0 else None,
+            )
+            if gone.done() and not writable.done():
                 raise BrokenPipeError("client disconnected")
         finally:
             loop.remove_writer(self._writer)
             gone.cancel()
-        # Somebody has read from a full pipe, so that native code has it open: now only its end counts, and
-        # writing fails once it is closed.
+        # By now native code has the pipe open, whether or not its client takes anything: only its end counts, and
+        # writing fails once that is closed. That a client hung up before is not always told, and with our own
+        # end open nothing else would tell: such a body waited for ever.
         self._close_reader()
 
     def _close_reader(self) -> None:
