@@ -16,7 +16,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "seedstock"
 LAYERS = [
     {"core"},
     {"store", "db", "xet"},
-    {"accounts", "metadata", "content", "jobs", "run", "weights"},
+    {"accounts", "metadata", "content", "jobs", "run", "weights", "convert"},
     {"hub"},
     {"lineage", "openness"},
     {"settings", "wiring", "housekeeping", "trace_child"},
@@ -27,6 +27,7 @@ SIDEWAYS = {
     "accounts": set(),
     "content": {"accounts"},
     "weights": {"metadata"},
+    "convert": {"metadata", "weights"},
     "openness": {"lineage"},
     "store": {"xet"},
     "db": {"xet"},
