@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from seedstock.core.errors import Integrity
+from seedstock.hub.conversions import CONVERT_MODEL
 from seedstock.hub.index_queue import ANALYSE_LINEAGE, CHECK_SIGNATURE, GRADE_OPENNESS, INDEX_REVISION
 from seedstock.jobs.kinds import JobContext, JobKind
 from seedstock.wiring import Hub
@@ -16,6 +17,9 @@ _HOUR_S = 3600.0
 _STAGED_S = 2 * 24 * _HOUR_S
 _BATCH = 100
 _ANALYSIS_MEMORY_BYTES = 6 << 30
+_CONVERSION_MEMORY_BYTES = (
+    2 << 30
+)  # 110 MB were seen; a header with the largest vocabulary takes some hundreds
 
 
 def job_kinds(hub: Hub) -> dict[str, JobKind]:
@@ -62,6 +66,15 @@ def job_kinds(hub: Hub) -> dict[str, JobKind]:
             max_attempts=2,
             memory_bytes=_ANALYSIS_MEMORY_BYTES,
         ),
+        JobKind(
+            CONVERT_MODEL,
+            None,
+            entry="seedstock.housekeeping:convert_model",
+            services="seedstock.wiring:reopen_hub",
+            services_options=options,
+            max_attempts=3,
+            memory_bytes=_CONVERSION_MEMORY_BYTES,
+        ),
         JobKind(GRADE_OPENNESS, grade, lease_s=120.0),
         JobKind("ask_lineage", ask_lineage, every_s=600.0, max_attempts=1),
         JobKind("rank", rank, every_s=300.0, max_attempts=1),
@@ -74,6 +87,11 @@ def job_kinds(hub: Hub) -> dict[str, JobKind]:
 def analyse_lineage(context: JobContext, spec: dict[str, Any], hub: Hub) -> dict[str, Any] | None:
     """The job of that name, in a process of its own: weights of strangers are compared in native code."""
     return hub.analyst.analyse(context, spec["repo_id"], spec["commit"])
+
+
+def convert_model(context: JobContext, spec: dict[str, Any], hub: Hub) -> dict[str, Any] | None:
+    """The job of that name, in a process of its own: weights of strangers are quantised in native code."""
+    return hub.conversions.run(context, spec)
 
 
 def check_signature(_context: JobContext, spec: dict[str, Any], hub: Hub) -> dict[str, Any] | None:

@@ -19,6 +19,7 @@ from seedstock.core.errors import StoreUnreachable
 from seedstock.db.engine import Database
 from seedstock.db.migrate import upgrade
 from seedstock.hub.browsing import Browsing
+from seedstock.hub.conversions import Conversions
 from seedstock.hub.downloads import DownloadCounter
 from seedstock.hub.git.service import GitReader
 from seedstock.hub.indexing import Indexer
@@ -74,6 +75,7 @@ class Hub:
     downloads: DownloadCounter
     models: Models
     indexer: Indexer
+    conversions: Conversions
     queue: Queue
     runner: ModelRunner
     git: GitReader
@@ -163,12 +165,13 @@ def open_hub(settings: Settings, clock: Clock = now_ms) -> Hub:
     models = ModelRevisions(database, content, cache)
     search = Sketches(database, settings.data_dir / "cache" / "sketches")
     lineage = Lineage(database, repos)
+    accounts = Accounts(database, clock)
     return Hub(
         settings=settings,
         database=database,
         signer=signer,
         clock=clock,
-        accounts=Accounts(database, clock),
+        accounts=accounts,
         content=content,
         multipart=Multipart(database, content, clock),
         xet=Xet(database, content, signer, clock),
@@ -181,6 +184,7 @@ def open_hub(settings: Settings, clock: Clock = now_ms) -> Hub:
         listing=listing,
         downloads=DownloadCounter(database, clock),
         indexer=Indexer(database, content, queue, cache, clock),
+        conversions=Conversions(accounts, repos, reading, writing, content, queue),
         queue=queue,
         models=Models(reading, listing, content),
         runner=ModelRunner(settings.run_socket),

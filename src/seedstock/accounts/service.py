@@ -9,7 +9,7 @@ import sqlalchemy.exc
 from seedstock.accounts import secrets
 from seedstock.accounts.attempts import Attempts
 from seedstock.core.clock import DAY_MS, Clock
-from seedstock.core.errors import Invalid, InvalidToken, NameTaken, NotFound
+from seedstock.core.errors import Forbidden, Invalid, InvalidToken, NameTaken, NotFound
 from seedstock.core.names import check_account_name
 from seedstock.core.viewer import Credential, OrgRole, TokenRole, Viewer
 from seedstock.db import accounts as rows
@@ -237,6 +237,15 @@ class Accounts:
                 return None
             account, created_at = found
             credential = Credential(TokenRole.WRITE, "browser session", created_at, session=hash)
+            return self._viewer(connection, account, credential)
+
+    def viewer_for_job(self, name: str) -> Viewer:
+        """Who asked for a job, with the rights that they have by now. Raises Forbidden if they may no longer sign in."""
+        with self._database.read() as connection:
+            account = rows.find_account(connection, name)
+            if account is None or account.disabled:
+                raise Forbidden(f"{name} asked for this, and is no longer a user of this hub")
+            credential = Credential(TokenRole.WRITE, "background job", account.created_at)
             return self._viewer(connection, account, credential)
 
     def _viewer(self, connection: Any, account: AccountRow, credential: Credential) -> Viewer:

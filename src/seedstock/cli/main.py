@@ -20,6 +20,7 @@ _COMMANDS = {
     "admin": ("seedstock.cli.admin", "Accounts, tokens and jobs of a hub on this machine."),
     "worker": ("seedstock.cli.worker", "Run background jobs of a hub."),
     "trace": ("seedstock.cli.trace", "Say which models of a hub a weight file is related to."),
+    "convert": ("seedstock.cli.convert", "Make a GGUF of a model of a hub, quantised or not."),
     "verify-record": ("seedstock.cli.verify_record", "Check a signed record or bill of materials, offline."),
     "tour": ("seedstock.cli.tour", "Publish, download and run a real model, end to end."),
 }

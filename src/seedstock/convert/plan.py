@@ -124,14 +124,17 @@ def write(
     checkpoint: Checkpoint,
     sink: Callable[[bytes], None],
     progress: Callable[[float, str], None] = lambda _fraction, _text: None,
-) -> None:
+    cancelled: Callable[[], bool] = lambda: False,
+) -> bool:
     """Write the file to `sink` in order, a few rows at a time: memory does not grow with the model or its tensors.
 
-    Raises UnsupportedFormat naming the tensor that cannot be converted.
+    False if it was cancelled between two tensors. Raises UnsupportedFormat naming the tensor that cannot be converted.
     """
     sink(header_bytes(plan))
     done, total = 0, max(1, plan.data_bytes)
     for tensor in plan.tensors:
+        if cancelled():
+            return False
         progress(done / total, tensor.name)
         try:
             _write_tensor(tensor, checkpoint, sink)
@@ -139,6 +142,7 @@ def write(
             raise UnsupportedFormat(f"{tensor.name}: {error.message}", hint=error.hint) from None
         sink(bytes(_padded(tensor.size_bytes) - tensor.size_bytes))
         done += _padded(tensor.size_bytes)
+    return True
 
 
 def _write_tensor(tensor: PlannedTensor, checkpoint: Checkpoint, sink: Callable[[bytes], None]) -> None:

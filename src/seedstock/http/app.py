@@ -38,7 +38,19 @@ register_url_convertor("repotype", _RepoTypeConvertor())
 def route_groups() -> list[ModuleType]:
     """The modules that declare routes, the most frequent routes first: matching is in this order."""
     from seedstock.http import anthropic, cas, git_smart, openai
-    from seedstock.http.hf_api import accounts, commit, files, info, lfs, lineage, openness, repos, trees, xet
+    from seedstock.http.hf_api import (
+        accounts,
+        commit,
+        conversions,
+        files,
+        info,
+        lfs,
+        lineage,
+        openness,
+        repos,
+        trees,
+        xet,
+    )
     from seedstock.web.pages import groups
 
     # Pages come last: the addresses of an account and of a repo match nearly everything.
@@ -57,6 +69,7 @@ def route_groups() -> list[ModuleType]:
         git_smart,
         openai,
         anthropic,
+        conversions,
     ]
     return [*api, *groups()]
 

@@ -119,6 +119,10 @@ class Repos:
         except sqlalchemy.exc.IntegrityError:
             raise NameTaken(f"A {target.type.singular} repository called {target} already exists") from None
 
+    def check_new(self, viewer: Viewer, repo_id: RepoId) -> None:
+        """Raise BadName, Unauthenticated or Forbidden unless the viewer may create a repo of that name."""
+        self._namespace(viewer, repo_id)
+
     def _namespace(self, viewer: Viewer, repo_id: RepoId) -> AccountRow:
         """The account that a new repo would belong to. Raises BadName, Unauthenticated or Forbidden."""
         check_repo_name(repo_id.name)

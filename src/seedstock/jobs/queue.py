@@ -37,6 +37,7 @@ class Queue:
         *,
         dedup_key: str | None = None,
         repo_id: int | None = None,
+        account_id: int | None = None,
         priority: int = 0,
         max_attempts: int = 5,
     ) -> int:
@@ -50,6 +51,7 @@ class Queue:
             priority=priority,
             dedup_key=dedup_key,
             repo_id=repo_id,
+            account_id=account_id,
         )
 
     def get(self, job_id: int) -> JobRow:

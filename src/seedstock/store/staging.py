@@ -9,6 +9,7 @@ import errno
 import hashlib
 import os
 import secrets
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,7 +48,9 @@ class StagedFile:
             self._sha256.update(piece)
 
     def finish(self) -> None:
-        """Sync to disk and fix `size_bytes`, `checks` and `sha256`."""
+        """Sync to disk and fix `size_bytes`, `checks` and `sha256`; a second time it does nothing."""
+        if self._file.closed:
+            return
         with disk_errors(self.path):
             os.fsync(self._file.fileno())
             self._file.close()
@@ -75,6 +78,10 @@ class Staging:
     def open(self, *, hash_whole: bool = True) -> StagedFile:
         """Begin to receive a file."""
         return StagedFile(self._folder / secrets.token_hex(16), hash_whole=hash_whole)
+
+    def free_bytes(self) -> int:
+        """How much more fits beside the folder."""
+        return shutil.disk_usage(self._folder).free
 
     def named(self, *parts: str) -> Path:
         """A path below the folder that the caller manages, its parent made."""

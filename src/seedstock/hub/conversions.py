@@ -1,0 +1,264 @@
+"""Conversions that a user asks for: what would be made, the job that makes it, and where it is published.
+
+What is made is never more open than what it was made from, unless an admin of the source asks for that. A repo comes
+into being only once its file is whole.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from seedstock.accounts.permissions import Action, allowed
+from seedstock.accounts.service import Accounts
+from seedstock.content.service import Content
+from seedstock.core.errors import (
+    Conflict,
+    Forbidden,
+    Invalid,
+    NotFound,
+    RepoNotFound,
+    Unauthenticated,
+    Unavailable,
+)
+from seedstock.core.names import RepoId, RepoType
+from seedstock.core.viewer import Viewer
+from seedstock.db.jobs import JobRow
+from seedstock.db.repos import RepoRow
+from seedstock.hub.commits import CommitMessage
+from seedstock.hub.conversion_source import Source, file_name, open_source
+from seedstock.hub.operations import Operation, Put, PutLarge
+from seedstock.hub.reading import Reading
+from seedstock.hub.repos import Repos, repo_id_of
+from seedstock.hub.writing import Writing
+from seedstock.jobs.kinds import JobContext
+from seedstock.jobs.queue import Queue
+
+CONVERT_MODEL = "convert_model"
+_SPARE_BYTES = 64 << 20
+
+
+class Request(msgspec.Struct, frozen=True):
+    """What is asked for; `repo` names the target, by default `<viewer>/<source>-GGUF`."""
+
+    to: str
+    file: str | None = None
+    repo: str | None = None
+    private: bool | None = None
+    revision: str = "main"
+
+
+class Proposal(msgspec.Struct, frozen=True):
+    """What would be made."""
+
+    source: str
+    commit: str
+    files: tuple[str, ...]
+    target: str
+    path: str
+    size_bytes: int
+    types: dict[str, int]
+    notes: tuple[str, ...]
+    private: bool | None
+    """Of a new repo; None leaves it to the namespace."""
+    exists: bool
+
+
+class Conversions:
+    """Proposes, starts, runs and shows conversions."""
+
+    def __init__(
+        self,
+        accounts: Accounts,
+        repos: Repos,
+        reading: Reading,
+        writing: Writing,
+        content: Content,
+        queue: Queue,
+    ) -> None:
+        self._accounts = accounts
+        self._repos = repos
+        self._reading = reading
+        self._writing = writing
+        self._content = content
+        self._queue = queue
+
+    def propose(self, viewer: Viewer, repo_id: RepoId, request: Request) -> Proposal:
+        """Say what a conversion would make, from headers alone.
+
+        Raises Unauthenticated, RepoNotFound, GatedRepo, Forbidden, UnsupportedFormat.
+        """
+        if viewer.anonymous:
+            raise Unauthenticated("Sign in or send a token to convert a model")
+        if repo_id.type is not RepoType.MODEL:
+            raise Invalid("Only models are converted")
+        repo = self._repos.get(viewer, repo_id, Action.DOWNLOAD)
+        target_id = _target_id(viewer, repo, request.repo)
+        target = self._find(viewer, target_id)
+        private = _privacy(viewer, repo, target, request.private)
+        source = open_source(
+            self._reading, self._content, viewer, repo, request.revision, request.file, request.to
+        )
+        source.checkpoint.close()
+        return _proposal(source, target_id, private, exists=target is not None)
+
+    def start(self, viewer: Viewer, repo_id: RepoId, request: Request) -> tuple[int, Proposal]:
+        """Queue a conversion; its number. Raises like `propose`, and Conflict if the file is there already."""
+        proposal = self.propose(viewer, repo_id, request)
+        target_id = RepoId(RepoType.MODEL, *proposal.target.split("/"))
+        if proposal.exists:
+            held = self._reading.repo_at(viewer, target_id)
+            if any(entry.path == proposal.path for entry in held.entries):
+                raise Conflict(f"{proposal.target} holds {proposal.path} already", hint="delete it first")
+        repo = self._repos.get(viewer, repo_id, Action.DOWNLOAD)
+        spec = {
+            "account": viewer.name,
+            "repo_id": repo.id,
+            "commit": proposal.commit,
+            "file": proposal.files[0],
+            "to": request.to,
+            "target": proposal.target,
+            "path": proposal.path,
+            "private": proposal.private,
+            "made": not proposal.exists,
+        }
+        key = f"convert:{viewer.account_id}:{repo.id}:{proposal.target}:{proposal.path}"
+        number = self._queue.enqueue(
+            CONVERT_MODEL, spec, dedup_key=key, repo_id=repo.id, account_id=viewer.account_id, max_attempts=3
+        )
+        return number, proposal
+
+    def job(self, viewer: Viewer, job_id: int) -> JobRow:
+        """A job that the viewer asked for; admins see all. Raises NotFound."""
+        job = self._queue.get(job_id)
+        if viewer.anonymous or not (viewer.is_admin or job.account_id == viewer.account_id):
+            raise NotFound(f"There is no job {job_id}")
+        return job
+
+    def cancel(self, viewer: Viewer, job_id: int) -> None:
+        """Stop a job that the viewer asked for. Raises NotFound, Conflict."""
+        self._queue.cancel(self.job(viewer, job_id).id)
+
+    def run(self, context: JobContext, spec: dict[str, Any]) -> dict[str, Any] | None:
+        """The job: make the file, then publish it with its card in one commit. Every right is checked anew.
+
+        None when it was told to stop. Started again, it makes the same bytes and the same card.
+        """
+        viewer = self._accounts.viewer_for_job(spec["account"])
+        repo = self._repos.by_id(viewer, [spec["repo_id"]]).get(spec["repo_id"])
+        if repo is None:
+            raise RepoNotFound
+        self._repos.get(viewer, repo_id_of(repo), Action.DOWNLOAD)
+        source = open_source(
+            self._reading, self._content, viewer, repo, spec["commit"], spec["file"], spec["to"]
+        )
+        try:
+            return self._make(context, spec, viewer, source)
+        finally:
+            source.checkpoint.close()
+
+    def _make(
+        self, context: JobContext, spec: dict[str, Any], viewer: Viewer, source: Source
+    ) -> dict[str, Any] | None:
+        from seedstock.convert.card import write_card
+        from seedstock.convert.plan import write
+
+        needed, free = source.plan.data_bytes + _SPARE_BYTES, self._content.staging.free_bytes()
+        if free < needed:
+            raise Unavailable(
+                f"The result needs {needed / 1e6:,.0f} MB; {free / 1e6:,.0f} MB of the hub's disk are free"
+            )
+        with self._content.staging.open() as staged:
+            if not write(source.plan, source.checkpoint, staged.write, context.progress, context.cancelled):
+                return None
+            staged.finish()
+            size_bytes, sha256 = staged.size_bytes, staged.sha256
+            target = self._target(context, spec, viewer, source.at.repo)
+            self._content.add_whole(target.id, sha256, size_bytes, staged)
+        card = write_card(source.origin, source.at.metadata.card_data, source.plan, spec["path"], sha256)
+        commit = self._commit(viewer, target, spec, PutLarge(spec["path"], sha256, size_bytes), card, source)
+        return {
+            "repo": target.repo_id,
+            "path": spec["path"],
+            "commit": commit,
+            "size": size_bytes,
+            "sha256": sha256,
+        }
+
+    def _target(self, context: JobContext, spec: dict[str, Any], viewer: Viewer, source: RepoRow) -> RepoRow:
+        """The repo to publish in; one that an earlier attempt of this job made is taken up again."""
+        target_id = RepoId(RepoType.MODEL, *spec["target"].split("/"))
+        target, mark = self._find(viewer, target_id), context.state_dir / "making"
+        private = _privacy(viewer, source, target, spec["private"])
+        if target is not None and spec["made"] and not mark.exists():
+            raise Conflict(f"{spec['target']} was made by somebody else meanwhile")
+        if target is None:
+            mark.touch()
+            return self._repos.create(viewer, target_id, private=private)
+        return target
+
+    def _commit(
+        self, viewer: Viewer, target: RepoRow, spec: dict[str, Any], put: Operation, card: str, source: Source
+    ) -> str:
+        row, ref = self._writing.begin(viewer, repo_id_of(target), "main")
+        operations = [put]
+        held = {entry.path for entry in self._reading.repo_at(viewer, repo_id_of(target)).entries}
+        if "README.md" not in held:
+            operations.append(Put("README.md", self._writing.store_blobs(row, [card.encode()])[0]))
+        origin = source.origin
+        files = "\n".join(f"{digest}  {path}" for path, digest in sorted(origin.files.items()))
+        message = CommitMessage(
+            f"Add {spec['path']}", f"Made from {origin.repo} at commit {origin.commit}:\n{files}"
+        )
+        return self._writing.commit(viewer, row, ref, message, operations).oid
+
+    def _find(self, viewer: Viewer, target_id: RepoId) -> RepoRow | None:
+        """The target if it exists and may be written to; None if it may be made. Raises Forbidden."""
+        try:
+            return self._repos.get(viewer, target_id, Action.WRITE)
+        except RepoNotFound:
+            self._repos.check_new(viewer, target_id)
+            return None
+
+
+def _target_id(viewer: Viewer, source: RepoRow, wanted: str | None) -> RepoId:
+    name = wanted or f"{source.name.removesuffix('-GGUF')}-GGUF"
+    namespace, slash, rest = name.partition("/")
+    return RepoId(RepoType.MODEL, namespace, rest) if slash else RepoId(RepoType.MODEL, viewer.name, name)
+
+
+def _privacy(viewer: Viewer, source: RepoRow, target: RepoRow | None, wanted: bool | None) -> bool | None:
+    """Whether a new target is private. Raises Forbidden where the source is more closed than what is asked for."""
+    if not (source.private or source.gated):
+        return wanted
+    if wanted is False and allowed(viewer, Action.ADMIN, source):
+        return False
+    shut = target is None or target.private or target.id == source.id
+    if wanted is False or not (shut or (target and target.gated and not source.private)):
+        what = "private" if source.private else "gated"
+        raise Forbidden(
+            f"{source.repo_id} is {what}: what is made from it is published privately",
+            hint="ask an admin of the source, who may say otherwise",
+        )
+    return True
+
+
+def _proposal(source: Source, target: RepoId, private: bool | None, *, exists: bool) -> Proposal:
+    from seedstock.convert.card import fallback_note
+    from seedstock.convert.plan import header_bytes
+
+    plan = source.plan
+    weights = tuple(path for path in source.origin.files if path.lower().endswith((".gguf", ".safetensors")))
+    return Proposal(
+        source.origin.repo,
+        source.origin.commit,
+        weights,
+        f"{target.namespace}/{target.name}",
+        file_name(source.at.repo.name, plan.target.name),
+        len(header_bytes(plan)) + plan.data_bytes,
+        plan.types,
+        (*plan.notes, *fallback_note(plan)),
+        private,
+        exists,
+    )
