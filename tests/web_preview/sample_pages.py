@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from seedstock.core.names import RepoType
 from seedstock.web.markdown import RepoLinks, render_markdown
-from seedstock.web.views import accounts, files, run
+from seedstock.web.views import accounts, convert, files, run
 from seedstock.web.views.common import Choice, Fact, Link, Notice, NoticeKind, Page, Pagination, ViewerView
 from tests.web_preview.sample_lineage import LINEAGE_SAMPLES
 from tests.web_preview.sample_openness import OPENNESS_SAMPLES
@@ -343,6 +343,49 @@ SAMPLES: dict[str, tuple[str, Page, ViewerView]] = {
     "settings": (
         f"{MODEL_URL}/settings",
         run.RepoSettingsPage(HEADER, ("demo", "lab"), Notice(NoticeKind.GOOD, "Visibility saved.")),
+        DEMO,
+    ),
+    "convert": (
+        f"{MODEL_URL}/convert",
+        convert.ConvertPage(
+            HEADER,
+            (convert.TargetView("Q4_K_M", "small and good"), convert.TargetView("Q8_0", "half of 16 bits")),
+            "Q4_K_M",
+            "demo/model-GGUF",
+            proposal=convert.ConversionView(
+                "demo/model-GGUF",
+                "model-Q4_K_M.gguf",
+                105_454_144,
+                (Fact("Made from", "model.safetensors at 0123456789ab"), Fact("Tensors", "211 Q4_K, 61 F32")),
+                ("Some matrices are stored in a larger type.",),
+            ),
+        ),
+        DEMO,
+    ),
+    "convert-running": (
+        f"{MODEL_URL}/convert/7",
+        convert.ConvertPage(
+            HEADER,
+            (),
+            "Q8_0",
+            "demo/model-GGUF",
+            job=convert.ConversionJobView(
+                7, accounts.JobState.RUNNING, 42, "blk.3.ffn_up.weight", f"{MODEL_URL}/convert/7"
+            ),
+        ),
+        DEMO,
+    ),
+    "convert-failed": (
+        f"{MODEL_URL}/convert/8",
+        convert.ConvertPage(
+            HEADER,
+            (),
+            "Q8_0",
+            "demo/model-GGUF",
+            job=convert.ConversionJobView(
+                8, accounts.JobState.FAILED, 0, "", f"{MODEL_URL}/convert/8", error="The disk is full"
+            ),
+        ),
         DEMO,
     ),
     "new": ("/new", run.NewRepoPage(("demo", "lab"), "demo"), DEMO),

@@ -41,11 +41,16 @@ def write_card(origin: Origin, inherited: Mapping[str, Any], plan: Plan, path: s
         "|---|---|",
         f"| Tensors | {types} |",
         f"| SHA-256 of `{path}` | `{sha256}` |",
-        *(f"| Read from `{name}` | `{digest}` |" for name, digest in sorted(origin.files.items())),
+        *(f"| Read from `{_plain(name)}` | `{digest}` |" for name, digest in sorted(origin.files.items())),
         "",
         *notes,
     ]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _plain(path: str) -> str:
+    """A path that ends neither the code nor the cell it stands in."""
+    return "".join(letter if letter.isprintable() and letter not in "`|" else "_" for letter in path)
 
 
 def fallback_note(plan: Plan) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ into being only once its file is whole.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -37,6 +38,7 @@ from seedstock.jobs.queue import Queue
 
 CONVERT_MODEL = "convert_model"
 _SPARE_BYTES = 64 << 20
+_MAX_JOB_ID = (1 << 63) - 1  # what a database can look up
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -131,6 +133,8 @@ class Conversions:
 
     def job(self, viewer: Viewer, job_id: int) -> JobRow:
         """A job that the viewer asked for; admins see all. Raises NotFound."""
+        if job_id > _MAX_JOB_ID:
+            raise NotFound(f"There is no job {str(job_id)[:20]}")
         job = self._queue.get(job_id)
         if viewer.anonymous or not (viewer.is_admin or job.account_id == viewer.account_id):
             raise NotFound(f"There is no job {job_id}")
@@ -169,7 +173,11 @@ class Conversions:
             raise Unavailable(
                 f"The result needs {needed / 1e6:,.0f} MB; {free / 1e6:,.0f} MB of the hub's disk are free"
             )
+        waiting = context.state_dir / "staged"
+        if waiting.exists():  # of an attempt that was killed: as large as the model
+            Path(waiting.read_text()).unlink(missing_ok=True)
         with self._content.staging.open() as staged:
+            waiting.write_text(str(staged.path))
             if not write(source.plan, source.checkpoint, staged.write, context.progress, context.cancelled):
                 return None
             staged.finish()

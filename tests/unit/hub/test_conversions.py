@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,9 +15,11 @@ from starlette.testclient import TestClient
 from seedstock.core.errors import Conflict, Forbidden, RepoNotFound, StoreUnreachable, UnsupportedFormat
 from seedstock.core.names import RepoId, RepoType
 from seedstock.core.viewer import OrgRole, TokenRole
+from seedstock.housekeeping import job_kinds
 from seedstock.http.app import build_app
 from seedstock.hub.conversions import CONVERT_MODEL, Request
 from seedstock.hub.repos import RepoSettings
+from seedstock.jobs.worker import Worker
 from seedstock.store.staging import StagedFile
 from tests.factories.hf_model import TOKENIZER_CONFIG, config, safetensors_bytes, tokenizer_json, weights
 from tests.unit.lineage.conftest import Context, Family
@@ -87,6 +91,15 @@ def test_a_job_that_starts_again_makes_the_same(shelf: Family, tmp_path: Path) -
     assert shelf.hub.conversions.run(context_in(tmp_path), spec) == first
     with pytest.raises(Conflict, match=r"holds base-F16.gguf already"):
         shelf.hub.conversions.start(shelf.people["ada"], repo("ada/base"), Request("F16"))
+
+
+def test_what_a_killed_attempt_left_goes_with_the_next(shelf: Family, tmp_path: Path) -> None:
+    spec = job_of(shelf, "ada", "ada/base", to="Q8_0")
+    left = shelf.hub.settings.data_dir / "incoming" / "left"
+    left.write_bytes(b"half a model")
+    (tmp_path / "staged").write_text(str(left))
+    shelf.hub.conversions.run(context_in(tmp_path), spec)
+    assert not left.exists()
 
 
 @pytest.mark.parametrize("fault", ["disk", "told to stop"])
@@ -203,3 +216,35 @@ def test_the_api_answers_with_a_job_that_is_its_owners(shelf: Family) -> None:
         assert client.get(status, headers=stranger).status_code == 404
         assert client.post(f"{status}/cancel", headers=stranger).status_code == 404
     assert client.post(f"{status}/cancel", headers=tokens["bob"]).json()["state"] == "cancelled"
+
+
+HTML = {"accept": "text/html", "host": "hub.test"}
+
+
+def test_the_page_shows_the_size_starts_the_job_and_follows_it(shelf: Family, tmp_path: Path) -> None:
+    hub = shelf.hub
+    hub.accounts.create_user("eve", password="correct horse battery")
+    client = TestClient(build_app(hub), base_url="http://hub.test", headers=HTML, follow_redirects=False)
+    assert client.get("/ada/base/convert").headers["location"].startswith("/login")
+    client.post("/login", data={"name": "eve", "password": "correct horse battery"})
+    assert "/ada/base/convert" in client.get("/ada/base").text
+    page = client.get("/ada/base/convert?to=Q8_0&repo=eve/mine").text
+    assert "base-Q8_0.gguf" in page
+    found = re.search(r'name="csrf" value="([^"]+)"', page)
+    assert found is not None
+    form = {"csrf": found[1], "to": "Q8_0", "repo": "eve/mine", "private": ""}
+    assert client.post("/ada/base/convert", data=form | {"repo": "ada/mine"}).status_code == 400
+    assert client.post("/ada/base/convert", data=form | {"csrf": "x"}).status_code == 403
+    answer = client.post("/ada/base/convert", data=form)
+    assert answer.status_code == 303
+    job = answer.headers["location"]
+    assert 'hx-trigger="every 2s"' in client.get(job).text
+    other = TestClient(build_app(hub), base_url="http://hub.test", headers=HTML)
+    assert other.get(job).status_code == 404
+    stop = threading.Event()
+    kinds = {name: kind for name, kind in job_kinds(hub).items() if name == CONVERT_MODEL}
+    Worker(hub.database, kinds, tmp_path / "jobs", hub.clock, stop).step(only=frozenset(kinds))
+    page = client.get(job).text
+    assert 'href="/eve/mine"' in page
+    assert "hx-trigger" not in page[page.index('id="conversion"') :]
+    assert client.post("/ada/base/convert", data=form).status_code == 400

@@ -11,6 +11,7 @@ def groups() -> list[ModuleType]:
         accounts,
         card,
         chat,
+        convert,
         evidence,
         family,
         files,
@@ -26,5 +27,5 @@ def groups() -> list[ModuleType]:
         upload,
     )
 
-    found = [family, evidence, openness, foundations, trace]
+    found = [convert, family, evidence, openness, foundations, trace]
     return [site, listings, sessions, jobs, manage, *found, files, history, upload, chat, card, accounts]

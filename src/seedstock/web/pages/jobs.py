@@ -16,7 +16,7 @@ routes = page_routes()
 
 PAGE_SIZE = 50
 # What the queue calls dead or cancelled did not do its work: the page has one colour for both.
-_STATES = {
+STATES = {
     "queued": JobState.QUEUED,
     "running": JobState.RUNNING,
     "done": JobState.DONE,
@@ -33,7 +33,7 @@ def jobs(call: Call) -> Response:
     if not call.viewer.is_admin:
         raise Forbidden("Background jobs are for administrators")
     wanted = call.query("state") or ""
-    state = wanted if wanted in _STATES else ""
+    state = wanted if wanted in STATES else ""
     number = call.number("page", 1, most=100_000) or 1
     first = (number - 1) * PAGE_SIZE
     counts = call.hub.queue.counts()
@@ -52,7 +52,7 @@ def jobs(call: Call) -> Response:
                     name == state,
                     counts.get(name, 0),
                 )
-                for name in _STATES
+                for name in STATES
             ),
         ),
         pagination=Pagination(
@@ -71,7 +71,7 @@ def _row(job: JobRow, subjects: dict[int, RepoRow]) -> JobRowView:
     return JobRowView(
         id=str(job.id),
         kind=job.kind,
-        state=_STATES[job.state],
+        state=STATES[job.state],
         attempts=job.attempts,
         max_attempts=job.max_attempts,
         created_at=moment(job.created_at),
