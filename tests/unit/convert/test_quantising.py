@@ -139,3 +139,15 @@ def test_half_a_split_model_is_refused() -> None:
     reader = BytesReader(data[:16] + struct.pack("<Q", count) + entry + data[24:] + bytes(64))
     with pytest.raises(UnsupportedFormat, match=r"one of 3 parts, of which 1"):
         requantise(reader.read(0, reader.size_bytes), "Q8_0")
+
+
+@pytest.mark.parametrize("target", ["F16", "Q8_0"])
+@pytest.mark.parametrize("piece", [1, 3000, 70_000])
+def test_the_size_of_the_pieces_changes_nothing(
+    target: str, piece: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = config("llama", attention_bias=True)
+    state, files = weights(settings), model_files(settings)
+    whole = hashlib.sha256(convert(state, files, target)[1]).digest()
+    monkeypatch.setattr("seedstock.convert.plan._PIECE_ELEMENTS", piece)
+    assert hashlib.sha256(convert(state, files, target)[1]).digest() == whole
