@@ -88,6 +88,7 @@ def logits(state: State, settings: dict[str, Any], tokens: list[int]) -> Floats:
     eps = settings["rms_norm_eps"]
     angles = np.outer(np.arange(len(tokens)), _frequencies(settings, head))
     cos, sin = (np.concatenate([part, part], axis=1)[:, None] for part in (np.cos(angles), np.sin(angles)))
+    cos, sin = cos * _magnitude(settings), sin * _magnitude(settings)
     mask = np.triu(np.full((len(tokens), len(tokens)), -np.inf), 1)
     hidden = state["model.embed_tokens.weight"][tokens]
     for layer in range(settings["num_hidden_layers"]):
@@ -122,6 +123,8 @@ def _frequencies(settings: dict[str, Any], head: int) -> NDArray[np.float64]:
     scaling = settings.get("rope_scaling") or {}
     if scaling.get("rope_type") == "linear":
         return np.asarray(frequencies / scaling["factor"])
+    if scaling.get("rope_type") == "yarn":
+        return _yarn(frequencies, scaling, settings, head)
     if scaling.get("rope_type") != "llama3":
         return np.asarray(frequencies)
     low, high = scaling["low_freq_factor"], scaling["high_freq_factor"]
@@ -131,6 +134,26 @@ def _frequencies(settings: dict[str, Any], head: int) -> NDArray[np.float64]:
     between = (1 - smooth) * frequencies / factor + smooth * frequencies
     slow = np.where(length > original / low, frequencies / factor, between)
     return np.asarray(np.where(length < original / high, frequencies, slow))
+
+
+def _yarn(
+    frequencies: NDArray[np.float64], scaling: dict[str, Any], settings: dict[str, Any], head: int
+) -> NDArray[np.float64]:
+    """YaRN's frequencies: those that turn seldom are divided, those that turn often kept, a ramp between."""
+    length, base = scaling["original_max_position_embeddings"], settings["rope_theta"]
+
+    def dimension(turns: float) -> float:
+        return float(head * np.log(length / (turns * 2 * np.pi)) / (2 * np.log(base)))
+
+    low, high = max(np.floor(dimension(32)), 0), min(np.ceil(dimension(1)), head - 1)
+    ramp = np.clip((np.arange(head // 2) - low) / max(high - low, 0.001), 0, 1)
+    return np.asarray(frequencies / scaling["factor"] * ramp + frequencies * (1 - ramp))
+
+
+def _magnitude(settings: dict[str, Any]) -> float:
+    """What YaRN multiplies the rotated queries and keys by."""
+    scaling = settings.get("rope_scaling") or {}
+    return float(0.1 * np.log(scaling["factor"]) + 1) if scaling.get("rope_type") == "yarn" else 1.0
 
 
 def _norm(value: Floats, weight: Floats, eps: float) -> Floats:

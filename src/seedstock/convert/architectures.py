@@ -29,6 +29,8 @@ class Architecture(msgspec.Struct, frozen=True):
     head_norms: bool = False
 
 
+# Settings of YaRN that its definition has defaults for; llama.cpp's are the same.
+_NOT_CONVERTED = ("attention_factor", "beta_fast", "beta_slow", "mscale", "mscale_all_dim", "truncate")
 _ATTENTION = frozenset({"attn_q", "attn_k", "attn_v"})
 _ALL = _ATTENTION | {"attn_output", "ffn_gate", "ffn_up", "ffn_down"}
 ARCHITECTURES: Mapping[str, Architecture] = {
@@ -178,7 +180,7 @@ def _scaling(config: Config, name: str) -> dict[str, Value]:
     kind = _scaling_kind(config)
     if kind in {"default", "llama3"}:
         return {}
-    if kind not in {"linear", "yarn"} or config.rope.get("attention_factor") is not None:
+    if kind not in {"linear", "yarn"} or any(config.rope.get(key) is not None for key in _NOT_CONVERTED):
         raise UnsupportedFormat(f"The rotary embedding's scaling {kind[:40]!r} is not converted")
     values = {
         f"{name}.rope.scaling.type": Value(kind, _STRING),

@@ -21,6 +21,7 @@ LLAMA3 = {
     "high_freq_factor": 4.0,
     "original_max_position_embeddings": 64,
 }
+YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32}
 MODELS = [
     config("llama"),
     config("llama", tie_word_embeddings=True, rope_theta=500.0, rope_scaling=LLAMA3),
@@ -28,6 +29,7 @@ MODELS = [
     config("mistral", head_dim=32),
     config("qwen2", rope_theta=1e6),
     config("qwen3", head_dim=128),
+    config("qwen2", rope_theta=1e4, rope_scaling=YARN),
 ]
 
 
@@ -78,6 +80,15 @@ def test_fewer_bits_change_the_answer_by_little(
     assert float(np.mean(errors)) < tolerance
 
 
+def _split(digits: str) -> dict[str, Any]:
+    """The pre-tokenizer of Llama 3 and of Qwen 2, which differ in how they take digits."""
+    words = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|"
+    pattern = words + digits + r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+    split = {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
+    after = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False}
+    return {"type": "Sequence", "pretokenizers": [split, after]}
+
+
 SMOLLM = {
     "type": "Sequence",
     "pretokenizers": [
@@ -92,15 +103,18 @@ SMOLLM = {
     [
         (None, ["the", "Ġthe", "12", "<|end|>", "ing"]),
         (SMOLLM, ["the", "Ġthe", "1", "2", "<|end|>", "ing"]),
+        (_split(r"\p{N}{1,3}"), ["the", "Ġthe", "12", "<|end|>", "ing"]),
+        (_split(r"\p{N}"), ["the", "Ġthe", "1", "2", "<|end|>", "ing"]),
     ],
-    ids=["gpt-2", "smollm"],
+    ids=["gpt-2", "smollm", "llama-bpe", "qwen2"],
 )
 def test_text_is_split_as_the_tokenizer_splits_it(
     pre_tokenizer: dict[str, Any] | None, expected: list[str], tmp_path: Path, ask: Ask
 ) -> None:
     settings = config("llama")
     path = tmp_path / "tiny.gguf"
-    tokenizer = tokenizer_json(pre_tokenizer)
+    whole_words = "{1,3}" in json.dumps(pre_tokenizer)
+    tokenizer = tokenizer_json(pre_tokenizer, ignore_merges=whole_words)
     path.write_bytes(convert(weights(settings), model_files(settings, tokenizer), "F16")[1])
     text = {"content": "the the12<|end|>ing", "parse_special": True, "with_pieces": False}
     found = ask(path, [("/tokenize", text)])[0]["tokens"]
