@@ -4,7 +4,8 @@ Models lie in blocks of 1,024, each an array (32 layers, 2 halves, 1024) of 64-b
 all models of a block is contiguous and a block stays in the processor's cache.
 
 What is found, exactly and whatever the number of models: every model of the same width in which
- 1. any layer, at any depth, lies within 24 bits of one of three probe layers of the query, or
+ 1. one of the first 8 layers lies within 24 bits of the query's layer at 0.06 of its depth, one of the first 24
+    within 24 bits of that at 0.35, or one of the last 4 within 24 bits of that at 0.95, or
  2. one of eight evenly spread layers lies within 24 bits of the query's layer at the same position, or
  3. the embedding anchors lie within 16 bits.
 So a model of equal depth of which at least 25 of 32 layers are close is always found: 7 may differ, and 8
@@ -18,7 +19,6 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +33,13 @@ from seedstock.weights.signature import MAX_SKETCHES, Signature
 CLOSE_BITS = 24
 ANCHOR_BITS = 16
 BLOCK_MODELS = 1024
-# Positions of the probes: layers near both ends are the last to be pruned. Each costs 0.07 CPU s in a million.
-_PROBES = (0.06, 0.35, 0.95)
+# Positions of the probes, and how many leading layers each is looked for among. Of 32 sketches, a layer at 0.06 is at
+# most the third, and pruning only moves it forward; a relative that was grown to twice the depth holds it among the
+# first five, and that at 0.35 among the first 23. One near the end is looked for among the last layers of each model.
+_PROBES = ((0.06, 8), (0.35, 24))
+_LAST_PROBE, _LAST_LAYERS = 0.95, 4
 _ALIGNED = 8
 _COMPARED_AT_ONCE = 4096
-_THREADS = 2
 _BLOCK_WORDS = MAX_SKETCHES * 2 * BLOCK_MODELS
 _RECORD = np.dtype(
     [("hidden", "<u4"), ("layers", "<u4"), ("key_start", "<u8"), ("key_bytes", "<u4"), ("anchors", "<u8", 2)]
@@ -179,10 +181,8 @@ class SketchIndex:
     def _scan(self, query: Words, anchors: Words, hidden_size: int) -> NDArray[np.int64]:
         wide = self._hidden == hidden_size
         numbers = np.flatnonzero(np.logical_or.reduceat(wide, np.arange(0, len(wide), BLOCK_MODELS)))
-        with ThreadPoolExecutor(_THREADS) as pool:
-            parts = list(
-                pool.map(lambda share: self._scan_blocks(share, query), np.array_split(numbers, _THREADS))
-            )
+        # One thread: two, which take turns at Python and share one memory, took 210 ms where one takes 171.
+        parts = [self._scan_blocks(numbers, query)]
         if anchors.any():
             bits = np.bitwise_count(self._anchors ^ anchors[:, None])
             parts.append(np.flatnonzero(wide & (bits[0] + bits[1] <= ANCHOR_BITS)))
@@ -192,11 +192,21 @@ class SketchIndex:
 
     def _scan_blocks(self, numbers: NDArray[np.int64], query: Words) -> NDArray[np.int64]:
         scratch = _Scratch(query)
+        blocks = np.asarray(self._blocks)  # slices of a memmap cost microseconds each
         found = [
-            number * BLOCK_MODELS + np.flatnonzero(scratch.nearest(self._blocks[number]) <= CLOSE_BITS)
+            number * BLOCK_MODELS
+            + np.flatnonzero(scratch.nearest(blocks[number], self._depths(number)) <= CLOSE_BITS)
             for number in numbers
         ]
         return np.concatenate(found) if found else np.empty(0, dtype=np.int64)
+
+    def _depths(self, number: int) -> NDArray[np.int64]:
+        """Layers of each model of a block; 1 for places that are not taken."""
+        start = number * BLOCK_MODELS
+        depths = np.ones(BLOCK_MODELS, dtype=np.int64)
+        known = self._records["layers"][start : start + BLOCK_MODELS]
+        depths[: len(known)] = np.maximum(known, 1)
+        return depths
 
     def _compare(self, query: Words, signature: Signature, found: NDArray[np.int64]) -> Iterator[Near]:
         stored = self._blocks[found // BLOCK_MODELS, :, :, found % BLOCK_MODELS]
@@ -223,8 +233,13 @@ class _Scratch:
 
     def __init__(self, query: Words) -> None:
         usable = np.flatnonzero(query.any(axis=1))
-        picks: Any = (np.array(_PROBES) * (len(usable) - 1)).round().astype(int) if len(usable) else []
-        self._probes = query[np.unique(usable[picks])]
+        places = [
+            usable[round(position * (len(usable) - 1))]
+            for position in (*(position for position, _ in _PROBES), _LAST_PROBE)
+            if len(usable)
+        ]
+        self._probes = [(query[place], among) for place, (_, among) in zip(places, _PROBES, strict=False)]
+        self._last = query[places[-1]] if places else None
         chosen: Any = np.linspace(0, len(usable) - 1, _ALIGNED).round().astype(int) if len(usable) else []
         self._aligned = np.unique(usable[chosen])
         self._query = query[self._aligned][:, :, None]
@@ -232,16 +247,22 @@ class _Scratch:
         self._words, self._counts = np.empty(shape, dtype=np.uint64), np.empty(shape, dtype=np.uint8)
         self._sums = np.empty((MAX_SKETCHES, BLOCK_MODELS), dtype=np.uint8)
 
-    def nearest(self, block: Words) -> NDArray[np.uint8]:
-        """Least distance of each model of the block over all pairs that are looked at."""
+    def nearest(self, block: Words, depths: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Least distance of each model of the block, of that many layers, over all pairs that are looked at."""
         best = np.full(BLOCK_MODELS, _FAR, dtype=np.uint8)
         if len(self._aligned):
             for row, layer in enumerate(self._aligned):
                 np.bitwise_xor(block[layer], self._query[row], out=self._words[row])
             best = self._least(self._words[: len(self._aligned)])
-        for probe in self._probes:
-            np.bitwise_xor(block, probe[None, :, None], out=self._words)
-            np.minimum(best, self._least(self._words), out=best)
+        for probe, among in self._probes:
+            words = self._words[:among]
+            np.bitwise_xor(block[:among], probe[None, :, None], out=words)
+            np.minimum(best, self._least(words), out=best)
+        if self._last is not None:
+            for first, stop, models in _ends(depths):
+                words = self._words[: stop - first]
+                np.bitwise_xor(block[first:stop], self._last[None, :, None], out=words)
+                np.minimum(best, self._least(words), out=best, where=models)
         return best
 
     def _least(self, words: Words) -> NDArray[np.uint8]:
@@ -249,6 +270,19 @@ class _Scratch:
         counts = np.bitwise_count(words, out=self._counts[:rows])
         np.add(counts[:, 0], counts[:, 1], out=self._sums[:rows])
         return np.asarray(self._sums[:rows].min(axis=0), dtype=np.uint8)
+
+
+def _ends(depths: NDArray[np.int64]) -> Iterator[tuple[int, int, NDArray[np.bool_] | bool]]:
+    """The last layers of a block's models: ranges of layers, and which models they hold for.
+
+    Models of one width have few depths; where they have many, all layers are looked at.
+    """
+    distinct = np.unique(depths)
+    if len(distinct) > MAX_SKETCHES // _LAST_LAYERS:
+        yield 0, MAX_SKETCHES, True
+        return
+    for depth in distinct.tolist():
+        yield max(depth - _LAST_LAYERS, 0), depth, depths == depth
 
 
 def _parts(found: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
@@ -278,7 +312,7 @@ def random_signature(seed: int, hidden_size: int = 4096) -> Signature:
 
 
 def measure_trace(n: int = 1_000_000, folder: Path | None = None, searches: int = 5) -> float:
-    """Median seconds of a search among `n` models of the query's width, which is the worst case, on two threads.
+    """Median seconds of a search among `n` models of the query's width, which is the worst case.
 
     The index, 540 MB at a million, is written to `folder` or a temporary one. Raises AssertionError if the
     planted relative is not found first.
