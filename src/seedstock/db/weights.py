@@ -103,17 +103,6 @@ def hold_weights(
     insert_new(connection, repo_weights, rows)
 
 
-def weights_of(connection: sa.Connection, repo_id: int, commit: str) -> list[HolderRow]:
-    """The weights that a commit holds."""
-    columns = repo_weights.c
-    rows = connection.execute(
-        sa.select(columns.digest, columns.repo_id, columns.commit_oid, columns.files).where(
-            columns.repo_id == repo_id, columns.commit_oid == commit
-        )
-    )
-    return [HolderRow(*row) for row in rows]
-
-
 def held_since(connection: sa.Connection, repo_id: int, digest: str) -> int | None:
     """When a repo first held these weights, by this hub's clock."""
     columns = repo_weights.c

@@ -11,6 +11,7 @@ from seedstock.db import lineage as rows
 from seedstock.db import weights as weight_rows
 from seedstock.db.engine import Database
 from seedstock.lineage.findings import Finding
+from seedstock.lineage.graph import POSITIVE
 from seedstock.lineage.pairing import Subject
 from seedstock.lineage.revisions import ModelRevision, ModelRevisions
 
@@ -77,7 +78,7 @@ class Discovery:
         return {
             edge.other_repo_id
             for edge in edges
-            if edge.role == "parent" and edge.verdict in {"identical", "derived"} and edge.other_repo_id
+            if edge.role == "parent" and edge.verdict in POSITIVE and edge.other_repo_id
         }
 
     def _near_repos(self, subject: Subject) -> dict[int, float]:

@@ -13,10 +13,10 @@ import msgspec
 
 from seedstock.db.repos import RepoRow
 from seedstock.lineage.declared import Declared
+from seedstock.lineage.graph import POSITIVE
 from seedstock.lineage.pairing import Pairing
 from seedstock.lineage.revisions import ModelRevision
 
-POSITIVE = frozenset({"identical", "derived"})
 CONTRADICTED = "contradicted"
 _EQUAL_COSINE = 0.99998
 """Of the tensor that agrees least. Rounding to bfloat16 leaves 0.999999; a low-rank update of rank 8 left 0.998."""

@@ -16,7 +16,8 @@ from seedstock.db.lineage import EdgeRow
 from seedstock.db.repos import RepoRow
 
 Key = int | str
-_POSITIVE = frozenset({"identical", "derived"})
+POSITIVE = frozenset({"identical", "derived"})
+"""Verdicts that say that one model comes from the other."""
 
 
 class Support(StrEnum):
@@ -82,7 +83,7 @@ def _support(edge: EdgeRow, *, known: bool) -> Support:
         return Support.CONTRADICTED
     if edge.role == "relative":
         return Support.RELATED
-    return Support.VERIFIED if known and edge.verdict in _POSITIVE else Support.DECLARED
+    return Support.VERIFIED if known and edge.verdict in POSITIVE else Support.DECLARED
 
 
 def _pair(tie: Tie) -> tuple[Key, Key]:

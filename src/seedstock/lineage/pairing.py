@@ -13,12 +13,12 @@ from seedstock.core.clock import Clock
 from seedstock.core.errors import HubError, Integrity, Unavailable
 from seedstock.db import weights as rows
 from seedstock.db.engine import Database
+from seedstock.lineage.graph import POSITIVE
 from seedstock.lineage.reading import SignedSet, WeightReader
 from seedstock.lineage.revisions import ModelRevision
 from seedstock.lineage.weight_sets import SetKind, group_weights
 
 MAX_COMPARED_SETS = 8
-_POSITIVE = ("identical", "derived")
 
 
 class Subject(msgspec.Struct, frozen=True):
@@ -76,10 +76,10 @@ class Pairer:
         pairs = [(held, _counterpart(held, other) or base) for held in subject.sets[:MAX_COMPARED_SETS]]
         compared = [(held, self._compare(subject, held, other, part)) for held, part in pairs]
         result = compared[0][1]
-        positive = sum(found["verdict"] in _POSITIVE for _, found in compared)
+        positive = sum(found["verdict"] in POSITIVE for _, found in compared)
         if 0 < positive < len(compared):
             named = next(
-                held.held.entries[0].path for held, found in compared if found["verdict"] not in _POSITIVE
+                held.held.entries[0].path for held, found in compared if found["verdict"] not in POSITIVE
             )
             result = {
                 **result,

@@ -293,6 +293,3 @@ def _name(tie: Tie, key: Key, visible: dict[int, RepoRow]) -> str:
     if isinstance(key, int):
         return visible[key].repo_id
     return tie.edge.declared_name or key
-
-
-__all__ = ["Edge", "Evidence", "Family", "Foundation", "Lineage", "ModelLineage", "Support"]

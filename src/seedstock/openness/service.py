@@ -16,7 +16,6 @@ from seedstock.db import repos
 from seedstock.db.engine import Database
 from seedstock.db.repos import RepoRow
 from seedstock.hub.repos import repo_id_of
-from seedstock.openness.assess import read_own_licence
 from seedstock.openness.bom import cyclonedx_bom
 from seedstock.openness.facts import Ancestry, ModelFacts
 from seedstock.openness.gathering import Gathering
@@ -94,6 +93,3 @@ class OpennessService:
         with self._database.write() as connection:
             repos.update_repo(connection, repo_id, openness=found)
             return {edge.repo_id for edge in edges.edges_to(connection, repo_id) if edge.role == "parent"}
-
-
-__all__ = ["Graded", "OpennessService", "badge", "read_own_licence"]
