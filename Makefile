@@ -7,10 +7,10 @@ export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help tour test check lint types format docs bench bench-lineage serve lock clean
+.PHONY: help tour test check lint types format docs bench bench-lineage bench-adapt replicate-r1 serve lock clean
 
 help: ## list the verbs
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Seedstock needs Python 3.11 or later; set PYTHON=/path/to/python3.11")'
@@ -18,12 +18,12 @@ $(BIN)/python:
 
 $(VENV)/.tour: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing Seedstock with its engine (about a minute) ..."
-	$(BIN)/python -m pip install --quiet --editable '.[run,tour]'
+	$(BIN)/python -m pip install --quiet --editable '.[run,tour,adapt]'
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing Seedstock with all that its tests need (about two minutes) ..."
-	$(BIN)/python -m pip install --quiet --editable '.[run,tour,postgres,signing,dev]'
+	$(BIN)/python -m pip install --quiet --editable '.[run,tour,adapt,ray,postgres,signing,dev]'
 	@touch $@
 
 tour: $(VENV)/.tour ## publish, download and run a real model, end to end
@@ -35,16 +35,16 @@ test: $(VENV)/.dev ## the whole test suite
 check: lint types test ## all that continuous integration checks
 
 lint: $(VENV)/.dev ## style and generated docs
-	$(BIN)/ruff check src tests scripts
-	$(BIN)/ruff format --check src tests scripts
+	$(BIN)/ruff check src tests scripts recipes
+	$(BIN)/ruff format --check src tests scripts recipes
 	$(BIN)/python scripts/docs.py --check
 
 types: $(VENV)/.dev ## mypy, strict
 	$(BIN)/mypy
 
 format: $(VENV)/.dev ## put the code in its one format
-	$(BIN)/ruff check --fix src tests scripts
-	$(BIN)/ruff format src tests scripts
+	$(BIN)/ruff check --fix src tests scripts recipes
+	$(BIN)/ruff format src tests scripts recipes
 
 docs: $(VENV)/.dev ## write docs/cli.md and docs/api.md
 	$(BIN)/python scripts/docs.py
@@ -52,26 +52,22 @@ docs: $(VENV)/.dev ## write docs/cli.md and docs/api.md
 bench: $(VENV)/.dev ## measure against peers and physical floors; writes docs/benchmarks.md
 	$(BIN)/python -m tests.bench $(BENCH)
 
-ADAPT := .cache/adapt-venv
-# What builds families: torch and transformers as the extra `adapt` pins them, without what it has for training users' models.
-FAMILY_TOOLS = $$($(BIN)/python -c 'import tomllib; print(*[p for p in tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["adapt"] if p.startswith(("torch", "transformers"))])')
-
-$(ADAPT)/.installed: pyproject.toml constraints.txt | $(VENV)/.dev
-	@echo "installing torch and transformers beside the hub (about three minutes) ..."
-	$(PYTHON) -m venv $(ADAPT)
-	$(ADAPT)/bin/python -m pip install --quiet $(FAMILY_TOOLS) gguf msgspec numpy scipy
-	@touch $@
-
-bench-lineage: $(VENV)/.dev $(ADAPT)/.installed ## build families of models, judge what their weights say; writes docs/benchmarks.md
-	$(ADAPT)/bin/python -m tests.bench.lineage.build
+bench-lineage: $(VENV)/.dev ## build families of models, judge what their weights say; writes docs/benchmarks.md
+	$(BIN)/python -m tests.bench.lineage.build
 	$(BIN)/python -m tests.bench.lineage $(BENCH)
+
+bench-adapt: $(VENV)/.dev ## training, merging and rollouts against the same done bare; writes docs/benchmarks.md
+	$(BIN)/python -m tests.bench.adapt $(BENCH)
+
+replicate-r1: $(VENV)/.dev ## make the small DeepSeek-R1 again, three seeds; writes docs/r1-tiny.md
+	$(BIN)/python recipes/r1-tiny/report.py $(R1)
 
 serve: $(VENV)/.tour ## run a hub on this folder's ./seedstock-data
 	$(BIN)/seedstock serve
 
 lock: ## pin what a fresh install takes today
 	rm -rf .cache/lock && $(PYTHON) -m venv .cache/lock
-	PIP_CONSTRAINT= .cache/lock/bin/python -m pip install --quiet '.[run,tour,postgres,signing,dev]'
+	PIP_CONSTRAINT= .cache/lock/bin/python -m pip install --quiet '.[run,tour,adapt,ray,postgres,signing,dev]'
 	(echo "# Written by 'make lock'. Every install of this repository obeys it."; \
 	 .cache/lock/bin/python -m pip freeze --exclude seedstock) > constraints.txt
 

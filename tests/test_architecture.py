@@ -16,35 +16,57 @@ SOURCE = Path(__file__).parent.parent / "src" / "seedstock"
 LAYERS = [
     {"core"},
     {"store", "db", "xet"},
-    {"accounts", "metadata", "content", "jobs", "run", "weights", "convert"},
+    {"accounts", "metadata", "content", "jobs", "run", "weights", "convert", "adapt"},
     {"hub"},
-    {"lineage", "openness"},
-    {"settings", "wiring", "housekeeping", "trace_child"},
+    {"lineage", "openness", "recipes", "variants", "replications"},
+    {"settings", "wiring", "housekeeping", "trace_child", "make_engine_file"},
     {"http", "web", "tour"},
     {"cli"},
 ]
 SIDEWAYS = {
     "accounts": set(),
     "content": {"accounts"},
+    "jobs": {"accounts"},
     "weights": {"metadata"},
     "convert": {"metadata", "weights"},
+    "adapt": {"convert", "metadata", "weights"},
     "openness": {"lineage"},
+    "recipes": {"openness"},
+    "variants": {"openness", "recipes"},
+    "replications": {"lineage", "openness", "recipes", "variants"},
     "store": {"xet"},
     "db": {"xet"},
     "web": {"http"},
     "wiring": {"settings"},
     "housekeeping": {"wiring"},
     "trace_child": {"wiring"},
+    "make_engine_file": {"wiring"},
 }
 # `http.app` alone puts the pages among the routes, inside functions; pages need no more of `http` than these.
 COMPOSES = {"http/app.py": {"web"}}
 PAGES_MAY_USE = {"routing", "errors", "receive", "threads"}
 NEVER_FROM_THE_EDGE = {"db", "store"}
 # Row types are plain frozen structs that services return; the edge may name them, and nothing else of `db`.
-ROW_TYPES = {"RepoRow", "FileRow", "CommitRow", "RefRow", "AccountRow", "TokenRow", "JobRow", "PublisherRow"}
+ROW_TYPES = {
+    "RepoRow",
+    "FileRow",
+    "ReplicationRow",
+    "CommitRow",
+    "RefRow",
+    "AccountRow",
+    "TokenRow",
+    "JobRow",
+    "EventRow",
+    "PublisherRow",
+}
 HEAVY = [
     "torch",
     "transformers",
+    "tokenizers",
+    "pyarrow",
+    "trl",
+    "peft",
+    "datasets",
     "xllamacpp",
     "numpy.f2py",
     "openai",
@@ -133,6 +155,7 @@ def test_modules_and_functions_stay_small(path: Path) -> None:
     [
         "import seedstock.http.app",
         "from seedstock.cli.main import cli; cli(['--help'], standalone_mode=False)",
+        "import seedstock.adapt.dataset, seedstock.adapt.preview_process, seedstock.adapt.estimate",
     ],
 )
 def test_server_and_help_load_nothing_heavy(code: str) -> None:

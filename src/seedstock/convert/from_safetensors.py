@@ -21,7 +21,7 @@ from seedstock.convert.tokenizer import read_tokenizer
 from seedstock.core.errors import UnsupportedFormat
 from seedstock.weights.checkpoint import Checkpoint
 
-_LAYER = {
+LAYER_NAMES = {
     "input_layernorm": "attn_norm",
     "post_attention_layernorm": "ffn_norm",
     "self_attn.q_proj": "attn_q",
@@ -103,8 +103,8 @@ def _sources(checkpoint: Checkpoint, config: Config) -> dict[str, str]:
 
 def _renamed(name: str) -> str:
     match = _IN_LAYER.match(name)
-    if match and match[2] in _LAYER:
-        return f"blk.{int(match[1])}.{_LAYER[match[2]]}.{match[3]}"
+    if match and match[2] in LAYER_NAMES:
+        return f"blk.{int(match[1])}.{LAYER_NAMES[match[2]]}.{match[3]}"
     stem, _, ending = name.rpartition(".")
     if stem in _OTHER and ending == "weight":
         return f"{_OTHER[stem]}.weight"

@@ -38,6 +38,8 @@ class PlannedTensor(msgspec.Struct, frozen=True):
     head_rows: int = 0
     constant: tuple[float, ...] = ()
     """The values themselves, of a tensor that the source does not hold."""
+    factor: float = 1.0
+    """What every value is multiplied by."""
 
     @property
     def elements(self) -> int:
@@ -149,7 +151,11 @@ def _write_tensor(tensor: PlannedTensor, checkpoint: Checkpoint, sink: Callable[
     if tensor.constant:
         sink(quantise(np.asarray(tensor.constant, dtype=np.float32), tensor.dtype, tensor.shape[-1]))
         return
-    if checkpoint.tensors[tensor.source].dtype == tensor.dtype and not tensor.head_rows:
+    if (
+        checkpoint.tensors[tensor.source].dtype == tensor.dtype
+        and not tensor.head_rows
+        and tensor.factor == 1
+    ):
         for piece in checkpoint.pieces(tensor.source):  # nothing is lost by what is only copied
             sink(piece)
         return
@@ -160,6 +166,8 @@ def _write_tensor(tensor: PlannedTensor, checkpoint: Checkpoint, sink: Callable[
         values = checkpoint.values(tensor.source, start, min(start + step, tensor.elements))
         if tensor.head_rows:
             values = _in_rotary_order(values, tensor.head_rows, width)
+        if tensor.factor != 1:
+            values = values * np.float32(tensor.factor)
         sink(quantise(values, tensor.dtype, width))
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from seedstock.content.service import Content
-from seedstock.core.errors import EntryNotFound, Invalid, UnsupportedFormat
+from seedstock.convert.files import pick_weights
 from seedstock.core.viewer import Viewer
 from seedstock.db.repos import RepoRow
 from seedstock.hub.metadata import ContentReader
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
     from seedstock.convert.plan import Plan
     from seedstock.weights.checkpoint import Checkpoint
 
-_PART = re.compile(r"(?P<stem>.+)-\d{5}-of-\d{5}(?P<suffix>\.gguf|\.safetensors)\Z", re.IGNORECASE)
-_NO_MODEL = re.compile(r"mmproj|adapter|lora|optimizer|imatrix|consolidated", re.IGNORECASE)
 _MAX_TEXT_BYTES = 64 << 20
 
 
@@ -37,38 +34,8 @@ class Source(msgspec.Struct, frozen=True):
 
 
 def pick_files(entries: list[Entry], wanted: str | None) -> list[str]:
-    """The files of the model: those that belong to `wanted`, or the safetensors in the top folder, or the largest GGUF.
-
-    Raises EntryNotFound, UnsupportedFormat.
-    """
-    files = [entry for entry in entries if not entry.is_tree]
-    if wanted is not None:
-        if wanted not in {entry.path for entry in files}:
-            raise EntryNotFound(f"There is no file {wanted[:200]!r}")
-        if not wanted.lower().endswith((".gguf", ".safetensors")):
-            raise UnsupportedFormat(
-                f"{wanted[:200]!r} holds no weights that are read here: .safetensors or .gguf"
-            )
-        return sorted(entry.path for entry in files if _stem(entry.path) == _stem(wanted))
-    for suffix in (".safetensors", ".gguf"):
-        sets: dict[str, list[Entry]] = {}
-        for entry in files:
-            path = entry.path.lower()
-            if (
-                path.endswith(suffix)
-                and not _NO_MODEL.search(path)
-                and not (suffix[1] == "s" and "/" in path)
-            ):
-                sets.setdefault(_stem(entry.path), []).append(entry)
-        if sets:
-            largest = max(sets, key=lambda stem: sum(entry.size_bytes for entry in sets[stem]))
-            return sorted(entry.path for entry in sets[largest])
-    raise UnsupportedFormat("The repository holds no safetensors and no GGUF model")
-
-
-def _stem(path: str) -> str:
-    match = _PART.match(path)
-    return f"{match['stem']}{match['suffix']}" if match else path
+    """The files of the model (`convert.files.pick_weights`). Raises EntryNotFound, UnsupportedFormat."""
+    return pick_weights({entry.path: entry.size_bytes for entry in entries if not entry.is_tree}, wanted)
 
 
 def open_source(
@@ -130,11 +97,3 @@ def _small_files(at: RepoAt, open_file: Any) -> Any:
         read("tokenizer_config.json"),
         read("chat_template.jinja"),
     )
-
-
-def file_name(source: str, target: str) -> str:
-    """What the made file is called."""
-    stem = re.sub(r"[-_.]gguf\Z", "", source, flags=re.IGNORECASE)
-    if not stem:
-        raise Invalid("The repository has no name to call the file by")
-    return f"{stem}-{target}.gguf"

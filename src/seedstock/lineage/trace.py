@@ -24,6 +24,7 @@ from seedstock.lineage.findings import certain_direction
 from seedstock.lineage.reading import SignedSet, WeightReader
 from seedstock.lineage.revisions import ModelRevision, ModelRevisions
 from seedstock.lineage.weight_sets import SetKind, group_weights
+from seedstock.metadata.source import LocalFile
 
 if TYPE_CHECKING:
     from seedstock.weights.checkpoint import Checkpoint
@@ -55,23 +56,6 @@ class Trace(msgspec.Struct, frozen=True):
     related: tuple[Related, ...]
     compared: int
     problem: str | None = None
-
-
-class LocalFile:
-    """A RangeReader over a file of this machine."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("rb")
-        self.size_bytes = path.stat().st_size
-
-    def read(self, start: int, stop: int) -> bytes:
-        """Bytes [start, stop), clipped to the file."""
-        self._file.seek(start)
-        return self._file.read(max(0, min(stop, self.size_bytes) - start))
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
 
 
 class Tracer:

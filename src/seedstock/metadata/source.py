@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Protocol
 
 import msgspec
@@ -41,6 +42,23 @@ class BytesReader:
     def read(self, start: int, stop: int) -> bytes:
         """Return bytes [start, stop)."""
         return self._content[start:stop]
+
+
+class LocalFile:
+    """A `RangeReader` over a file of this machine."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("rb")
+        self.size_bytes = path.stat().st_size
+
+    def read(self, start: int, stop: int) -> bytes:
+        """Bytes [start, stop), clipped to the file."""
+        self._file.seek(start)
+        return self._file.read(max(0, min(stop, self.size_bytes) - start))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
 
 
 def read_exact(reader: RangeReader, start: int, stop: int) -> bytes:

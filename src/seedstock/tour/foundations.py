@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from seedstock.lineage.trace import LocalFile
+from seedstock.metadata.source import LocalFile
 from seedstock.tour.stops import TourFailed, Trip
 from seedstock.weights.checkpoint import open_checkpoint
 
