@@ -1,0 +1,1 @@
+"""Verifiable rewards: functions of a registry, `(prompt, completion, row)` to a number."""
