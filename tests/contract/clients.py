@@ -29,6 +29,7 @@ REQUIREMENTS: dict[str, tuple[str, ...]] = {
         "huggingface_hub==2.4.0",
         "hf-xet==1.8.0",
     ),  # 1.3 GB
+    "mergekit": ("mergekit==0.1.5", "torch==2.13.0"),  # 1.2 GB
 }
 OWN = "hf-newest"
 
