@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.bench import __main__ as bench
+from tests.bench import adapt
 
 
 @pytest.mark.system("nginx")
@@ -20,3 +21,11 @@ def test_quick_run(section: str, tmp_path: Path) -> None:
     assert measured["title"] in page
     assert all(min(row["samples"]) > 0 for row in measured["rows"])
     assert all(f"| {goal['name']} |" in page for goal in measured["goals"])
+
+
+@pytest.mark.parametrize("section", ["training", "merging"])
+def test_quick_run_of_making_models(section: str, tmp_path: Path) -> None:
+    adapt.main(["--quick", "--only", section, "--out", str(tmp_path)])
+    data = json.loads((tmp_path / "benchmarks.json").read_text())
+    [measured] = data["adapt"]["sections"]
+    assert all(min(row["samples"]) > 0 for row in measured["rows"])

@@ -1,0 +1,1 @@
+"""Training methods. Heavy: only the process of a stage imports these modules (torch, transformers, peft, trl)."""

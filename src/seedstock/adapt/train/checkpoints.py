@@ -1,0 +1,63 @@
+"""Checkpoints of a run, in its state folder: a folder counts once its last file, `complete.json`, is there.
+
+The optimiser's and the generators' state are torch's own files. They are read back by transformers with
+`weights_only=True`, and only from the state folder, which no one but the stage's own process writes: nothing of an
+input is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import msgspec
+
+from seedstock.adapt.output import sync_tree, write_durably
+
+COMPLETE = "complete.json"
+_NAME = re.compile(r"checkpoint-(\d+)")
+
+
+class Progress(msgspec.Struct, kw_only=True):
+    """What a run has behind it, over all attempts."""
+
+    step: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    best_loss: float | None = None
+    best_step: int = 0
+    worse: int = 0
+    """Evaluations since the best."""
+
+
+def complete(folder: Path, progress: Progress) -> None:
+    """Declare a checkpoint whole, when all of it is on the disk."""
+    sync_tree(folder)
+    write_durably(folder / COMPLETE, msgspec.json.encode(progress))
+
+
+def last_checkpoint(state: Path) -> tuple[Path, Progress] | None:
+    """The newest whole checkpoint; what was not finished is removed."""
+    found: list[tuple[int, Path]] = []
+    for path in state.glob("checkpoint-*"):
+        match = _NAME.fullmatch(path.name)
+        if match and (path / COMPLETE).is_file():
+            found.append((int(match[1]), path))
+        else:
+            shutil.rmtree(path)
+    if not found:
+        return None
+    newest = max(found)[1]
+    return newest, msgspec.json.decode((newest / COMPLETE).read_bytes(), type=Progress)
+
+
+def keep_last(state: Path, count: int = 2) -> None:
+    """Remove older checkpoints."""
+    found = sorted(
+        ((int(match[1]), path) for path in state.iterdir() if (match := _NAME.fullmatch(path.name))),
+        reverse=True,
+    )
+    for _, path in found[count:]:
+        shutil.rmtree(path)
