@@ -64,6 +64,15 @@ def check_create(viewer: Viewer, namespace_id: int, namespace: str) -> None:
         raise Forbidden(f"You don't have the rights to create a repository under the namespace {namespace}")
 
 
+def check_may_change(viewer: Viewer) -> None:
+    """Raise Forbidden for a credential that may only read, where no repo is concerned but the account itself."""
+    credential = viewer.credential
+    if credential is None or credential.role is TokenRole.WRITE:
+        return
+    if credential.role is TokenRole.READ or not any("repo.write" in _granted(s) for s in credential.scopes):
+        raise Forbidden("This token may only read", hint="use a token with the write role")
+
+
 def _role_allows(viewer: Viewer, action: Action, repo: RepoRow) -> bool:
     if viewer.is_admin:
         return True

@@ -19,7 +19,7 @@ def start_engines(settings: Settings) -> subprocess.Popen[bytes] | None:
     """Start the engine supervisor; None when no engine is installed."""
     if importlib.util.find_spec("xllamacpp") is None:
         return None
-    memory = settings.engine_memory_bytes or _half_of_memory()
+    memory = settings.engine_memory_limit_bytes
     settings.run_socket.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     command = [
         sys.executable,
@@ -52,7 +52,13 @@ def start_worker(settings: Settings) -> subprocess.Popen[bytes]:
     ]
     # Not as arguments: everybody on the machine may read those, and the database's address may hold a password.
     urls = {"SEEDSTOCK_DATABASE_URL": settings.database_url, "SEEDSTOCK_STORE_URL": settings.store_url}
-    return subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True, env=os.environ | urls)
+    lanes = {
+        "SEEDSTOCK_SLOW_LANES": str(settings.slow_lanes),
+        "SEEDSTOCK_TRAINING_LANES": str(settings.training_lanes),
+        "SEEDSTOCK_LAUNCHER": settings.launcher,
+    }
+    environ = os.environ | urls | lanes
+    return subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True, env=environ)
 
 
 def stop(process: subprocess.Popen[bytes] | None) -> None:
@@ -65,7 +71,3 @@ def stop(process: subprocess.Popen[bytes] | None) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-
-
-def _half_of_memory() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2

@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import time
 from typing import Any
 
 import click
-import msgspec
 
-from seedstock.core.errors import (
-    Conflict,
-    Forbidden,
-    HubError,
-    Invalid,
-    NotFound,
-    Unauthenticated,
-    Unavailable,
-)
-
-_POLL_S = 1.0
-_ERRORS: dict[int, type[HubError]] = {401: Unauthenticated, 403: Forbidden, 404: NotFound, 409: Conflict}
+from seedstock.cli.hub_client import HubClient, hub_options, print_json
+from seedstock.cli.job_follower import follow, outcome_of
+from seedstock.core.errors import Invalid
 
 
 @click.command()
@@ -31,12 +19,17 @@ _ERRORS: dict[int, type[HubError]] = {401: Unauthenticated, 403: Forbidden, 404:
 @click.option("--revision", metavar="R", default="main", help="Branch, tag or commit to start from.")
 @click.option("--private/--public", "private", default=None, help="Who may see a new repo.")
 @click.option("--dry-run", is_flag=True, help="Say what would be made, and make nothing.")
-@click.option("--wait", is_flag=True, help="Return when it is done; exit code 1 if it failed.")
 @click.option(
-    "--endpoint", metavar="URL", help="The hub. [default: $HF_ENDPOINT, else http://127.0.0.1:8300]"
+    "--wait", is_flag=True, help="Return when it is done; exit code 1 if it failed, 5 if it was cancelled."
 )
-@click.option("--token", metavar="T", help="A token of yours. [default: $HF_TOKEN]")
-@click.option("--json", "as_json", is_flag=True, help="Print the whole answer as JSON.")
+@click.option(
+    "--priority",
+    type=click.Choice(["low", "normal", "high"]),
+    default="normal",
+    show_default=True,
+    help="Beside other jobs; high is for admins.",
+)
+@hub_options
 def convert(repo: str, endpoint: str | None, token: str | None, **options: Any) -> None:
     """Make a GGUF of a model that a hub holds, quantised or not, and publish it there.
 
@@ -44,28 +37,28 @@ def convert(repo: str, endpoint: str | None, token: str | None, **options: Any) 
     seedstock convert ada/my-model --to Q4_K_M --dry-run
     seedstock convert ada/my-model --to Q4_K_M --repo ada/my-model-GGUF --wait
     """  # noqa: D301 - \b is click's
-    token = token or os.environ.get("HF_TOKEN")
-    if not token:
-        raise Unauthenticated("Converting needs a token", hint="give --token or set HF_TOKEN")
-    url = (endpoint or os.environ.get("HF_ENDPOINT") or "http://127.0.0.1:8300").rstrip("/")
+    client = HubClient(endpoint, token, "Converting")
     if repo.count("/") != 1:
         raise Invalid(f"{repo!r} is no repo like ada/my-model")
     body = {"to": options["target"], "file": options["file"], "repo": options["into"]}
-    body |= {"revision": options["revision"], "private": options["private"]}
-    query = "?dry_run=true" if options["dry_run"] else ""
-    answer = _send("POST", f"{url}/api/models/{repo}/convert{query}", token, body)
+    body |= {"revision": options["revision"], "private": options["private"], "priority": options["priority"]}
+    query = {"dry_run": "true"} if options["dry_run"] else {}
+    answer = client.send("POST", f"/api/models/{repo}/convert", params=query, json=body)
     as_json = options["as_json"]
     if not as_json:
         _show(answer)
+    failure = None
     if options["wait"] and "job" in answer:
-        answer["state"] = _wait(f"{url}/api/jobs/{answer['job']}", token, quiet=as_json)
+        number = answer["job"]
+        failure = outcome_of(number, follow(client, number, _no_one if as_json else _progress_on_stderr))
+        answer["state"] = client.send("GET", f"/api/jobs/{number}")
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(answer)).decode())
-    state = answer.get("state")
-    if state and state["state"] != "done":
-        raise Invalid(f"The job failed: {state['error'] or state['state']}")
-    if state and not as_json:
-        click.echo(f"done: {state['result']['repo']}, commit {state['result']['commit'][:12]}")
+        print_json(answer)
+    if failure:
+        raise failure
+    if "state" in answer and not as_json:
+        result = answer["state"]["result"]
+        click.echo(f"done: {result['repo']}, commit {result['commit'][:12]}")
 
 
 def _show(answer: dict[str, Any]) -> None:
@@ -77,37 +70,12 @@ def _show(answer: dict[str, Any]) -> None:
         click.echo(f"job {answer['job']}: {answer['status']}")
 
 
-def _wait(url: str, token: str, *, quiet: bool) -> dict[str, Any]:
-    said = ""
-    while True:
-        job = _send("GET", url, token)
-        progress = job["progress"] or {}
-        text = f"{job['state']} {progress.get('fraction', 0):.0%} {progress.get('message', '')}".rstrip()
-        if text != said and not quiet:
-            click.echo(text, err=True)
-            said = text
-        if job["state"] not in {"queued", "running"}:
-            return job
-        time.sleep(_POLL_S)
+def _no_one(_name: str, _data: dict[str, Any]) -> None:
+    """Hear nothing."""
 
 
-def _send(method: str, url: str, token: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-    import httpx
-
-    try:
-        answer = httpx.request(
-            method, url, json=body, headers={"Authorization": f"Bearer {token}"}, timeout=300
-        )
-    except httpx.TransportError as error:
-        raise Unavailable(f"The hub at {url} does not answer: {error}", hint="check --endpoint") from None
-    if answer.status_code not in {200, 202}:
-        raise _ERRORS.get(answer.status_code, Invalid)(_message(answer.text, answer.status_code))
-    found: dict[str, Any] = answer.json()
-    return found
-
-
-def _message(text: str, status: int) -> str:
-    try:
-        return str(msgspec.json.decode(text)["error"])
-    except (msgspec.DecodeError, KeyError, TypeError):
-        return f"The hub answered with status {status}"
+def _progress_on_stderr(name: str, data: dict[str, Any]) -> None:
+    if name == "progress":
+        click.echo(f"{data['fraction']:.0%} {data['message']}".rstrip(), err=True)
+    elif name == "state":
+        click.echo(data["state"], err=True)

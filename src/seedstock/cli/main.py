@@ -20,7 +20,11 @@ _COMMANDS = {
     "admin": ("seedstock.cli.admin", "Accounts, tokens and jobs of a hub on this machine."),
     "worker": ("seedstock.cli.worker", "Run background jobs of a hub."),
     "trace": ("seedstock.cli.trace", "Say which models of a hub a weight file is related to."),
+    "adapt": ("seedstock.cli.adapt", "Make a variant of a model of a hub, and publish it."),
     "convert": ("seedstock.cli.convert", "Make a GGUF of a model of a hub, quantised or not."),
+    "jobs": ("seedstock.cli.jobs", "List, follow, stop and retry what a hub does for you in the background."),
+    "replicate": ("seedstock.cli.replicate", "Make a model again by its recipe, and judge the result."),
+    "recipe": ("seedstock.cli.recipe", "Check, pin and import recipes: how a model is made."),
     "verify-record": ("seedstock.cli.verify_record", "Check a signed record or bill of materials, offline."),
     "tour": ("seedstock.cli.tour", "Publish, download and run a real model, end to end."),
 }

@@ -8,6 +8,7 @@ import click
 import msgspec
 
 from seedstock import settings as config
+from seedstock.cli.worker import SLOW_LANES, TRAINING_LANES
 
 
 @click.command()
@@ -22,6 +23,11 @@ from seedstock import settings as config
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Web worker processes. [default: 1]")
 @click.option("--database-url", metavar="URL", help="postgresql://…  [default: SQLite in the folder]")
 @click.option("--store-url", metavar="URL", help="s3://…, gs://…, az://…  [default: the folder]")
+@click.option("--slow-lanes", type=click.IntRange(0, 64), metavar="N", help=SLOW_LANES)
+@click.option("--training-lanes", type=click.IntRange(0, 64), metavar="N", help=TRAINING_LANES)
+@click.option(
+    "--launcher", metavar="L", help="Where training runs: local, or ray://host:10001. [default: local]"
+)
 @click.option("--public-url", metavar="URL", help="How clients reach the hub, e.g. behind a proxy.")
 def serve(**options: Any) -> None:
     """Run the hub until SIGTERM.

@@ -28,9 +28,9 @@ def tour(keep: bool, cache: str) -> None:
     seedstock tour           everything is cleaned up at the end
     seedstock tour --keep    the hub stays up; sign in as demo with the password seedstock-demo
     """  # noqa: D301 - \b is click's
-    for module in ("huggingface_hub", "openai", "xllamacpp"):
+    for module in ("huggingface_hub", "openai", "xllamacpp", "torch", "trl"):
         if importlib.util.find_spec(module) is None:
-            raise Unavailable(f"The tour needs {module}", hint="pip install 'seedstock[run,tour]'")
+            raise Unavailable(f"The tour needs {module}", hint="pip install 'seedstock[run,adapt,tour]'")
     from seedstock.tour import route, stops
 
     try:

@@ -28,6 +28,7 @@ HubError(message, hint)
 │   ├── CorruptBlock
 │   └── MissingBlob
 └── Unavailable            try again later
+    ├── ModelPreparing     a file for the engine is being made; says how far
     ├── EngineBusy
     ├── EngineFailed
     └── StoreUnreachable
@@ -174,6 +175,10 @@ class Unavailable(HubError):
     """The hub cannot do this now; trying later may work."""
 
     retry_after_s: int = 5
+
+
+class ModelPreparing(Unavailable):
+    """What the engine loads is being made out of what the repo holds."""
 
 
 class EngineBusy(Unavailable):

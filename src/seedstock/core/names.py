@@ -22,7 +22,7 @@ MAX_PATH_BYTES = 2048  # PostgreSQL indexes no longer text than about 2,700 byte
 RESERVED_ACCOUNTS = frozenset(
     "api v1 v2 cas models datasets spaces kernels login logout join settings new static health healthz metrics oauth"
     " admin docs search trending organizations users collections papers upload uploads chat compare resolve"
-    " raw tree blob commit commits refs well-known favicon.ico favicon.svg robots.txt foundations trace about avatars"
+    " raw tree blob commit commits jobs refs well-known favicon.ico favicon.svg robots.txt foundations trace about avatars"
     " lfs lfs-object lfs-part lfs-complete".split()
 )
 

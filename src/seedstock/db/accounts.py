@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -66,6 +67,14 @@ def find_account(connection: sa.Connection, name: str) -> AccountRow | None:
     """The account of that name in any spelling, or None."""
     row = connection.execute(sa.select(accounts).where(accounts.c.name_key == name.lower())).first()
     return AccountRow(*row) if row else None
+
+
+def names_of(connection: sa.Connection, account_ids: Collection[int]) -> dict[int, str]:
+    """Names by account."""
+    rows = connection.execute(
+        sa.select(accounts.c.id, accounts.c.name).where(accounts.c.id.in_(sorted(account_ids)))
+    )
+    return {row.id: row.name for row in rows}
 
 
 def insert_account(connection: sa.Connection, **values: Any) -> int:

@@ -6,7 +6,7 @@ it, so that an attempt whose lease ran out can no longer change a job that someb
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from seedstock.core.errors import StoreUnreachable
-from seedstock.db.schema import job_logs, jobs
+from seedstock.db.schema import accounts, jobs
 
 HICCUPS = (StoreUnreachable, sa.exc.OperationalError, sa.exc.InterfaceError)
 """What a database that restarts, fails over or is busy raises: try again, nothing is wrong with the job."""
@@ -50,10 +50,11 @@ class JobRow(msgspec.Struct, frozen=True):
     finished_at: int | None
 
 
-_COLUMNS = [jobs.c[name] for name in JobRow.__struct_fields__]
+COLUMNS = [jobs.c[name] for name in JobRow.__struct_fields__]
 
 
-def _job(row: Sequence[Any]) -> JobRow:
+def row_of(row: Sequence[Any]) -> JobRow:
+    """A row of COLUMNS as what it is."""
     return JobRow(*row)
 
 
@@ -101,61 +102,6 @@ def enqueue(
                 return int(job_id)
 
 
-def claim(
-    connection: sa.Connection,
-    owner: str,
-    at: int,
-    lease_ms: int,
-    *,
-    only: Collection[str] | None = None,
-    but: Collection[str] = (),
-) -> JobRow | None:
-    """Take the most urgent job that is due, of the kinds `only` and none of `but`, or None.
-
-    One statement on both databases. The priority is looked up first, so that both look-ups walk the index
-    (state, priority, run_after) instead of sorting all that is queued.
-    """
-    due = _due(at, only, but)
-    urgency = sa.select(jobs.c.priority).where(due).order_by(jobs.c.priority.desc()).limit(1)
-    chosen = (
-        sa.select(jobs.c.id)
-        .where(due, jobs.c.priority == urgency.scalar_subquery())
-        .order_by(jobs.c.run_after, jobs.c.id)
-        .limit(1)
-        .with_for_update(skip_locked=True)
-        .scalar_subquery()
-    )
-    row = connection.execute(
-        sa.update(jobs)
-        .where(jobs.c.id == chosen, jobs.c.state == QUEUED)
-        .values(
-            state=RUNNING,
-            dedup_key=None,
-            lease_owner=owner,
-            lease_expires_at=at + lease_ms,
-            attempts=jobs.c.attempts + 1,
-            started_at=at,
-            error=None,
-        )
-        .returning(*_COLUMNS)
-    ).first()
-    return _job(row) if row else None
-
-
-def has_due(
-    connection: sa.Connection, at: int, *, only: Collection[str] | None = None, but: Collection[str] = ()
-) -> bool:
-    """Whether a job is due; cheaper than a claim, and takes no write lock."""
-    return connection.execute(sa.select(jobs.c.id).where(_due(at, only, but)).limit(1)).first() is not None
-
-
-def _due(at: int, only: Collection[str] | None, but: Collection[str]) -> sa.ColumnElement[bool]:
-    rule = sa.and_(jobs.c.state == QUEUED, jobs.c.run_after <= at)
-    if only is not None:
-        rule &= jobs.c.kind.in_(sorted(only))
-    return rule & jobs.c.kind.not_in(sorted(but)) if but else rule
-
-
 def heartbeat(connection: sa.Connection, job_id: int, owner: str, until: int) -> bool | None:
     """Extend a lease: whether the job was asked to stop; None if it is no longer this owner's."""
     row = connection.execute(
@@ -174,6 +120,14 @@ def look(connection: sa.Connection, job_id: int, owner: str) -> bool | None:
             jobs.c.id == job_id, jobs.c.lease_owner == owner, jobs.c.state == RUNNING
         )
     ).scalar()
+
+
+def hold(connection: sa.Connection, job_id: int, owner: str) -> bool:
+    """Whether the job is this owner's; if so, nobody else gets it before the transaction ends."""
+    mine = sa.select(jobs.c.id).where(
+        jobs.c.id == job_id, jobs.c.lease_owner == owner, jobs.c.state == RUNNING
+    )
+    return connection.execute(mine.with_for_update()).scalar() is not None
 
 
 def set_progress(connection: sa.Connection, job_id: int, owner: str, progress: dict[str, Any]) -> None:
@@ -274,35 +228,58 @@ def retry(connection: sa.Connection, job_id: int, at: int) -> bool:
 
 def find_job(connection: sa.Connection, job_id: int) -> JobRow | None:
     """The job of that id, or None."""
-    row = connection.execute(sa.select(*_COLUMNS).where(jobs.c.id == job_id)).first()
-    return _job(row) if row else None
+    row = connection.execute(sa.select(*COLUMNS).where(jobs.c.id == job_id)).first()
+    return row_of(row) if row else None
 
 
 def find_newest(connection: sa.Connection, repo_id: int, kind: str, spec: dict[str, Any]) -> JobRow | None:
     """The newest job of a kind and repo with that spec, whatever became of it."""
     rows = connection.execute(
-        sa.select(*_COLUMNS)
+        sa.select(*COLUMNS)
         .where(jobs.c.repo_id == repo_id, jobs.c.kind == kind)
         .order_by(jobs.c.id.desc())
         .limit(_LOOKED_AT)
     )
-    return next((job for job in map(_job, rows) if job.spec == spec), None)
+    return next((job for job in map(row_of, rows) if job.spec == spec), None)
 
 
 def list_jobs(
-    connection: sa.Connection, states: Sequence[str] = (), limit: int = 100, offset: int = 0
+    connection: sa.Connection,
+    states: Sequence[str] = (),
+    limit: int = 100,
+    offset: int = 0,
+    *,
+    kinds: Sequence[str] = (),
+    account_id: int | None = None,
+    before: int | None = None,
 ) -> list[JobRow]:
-    """Jobs, newest first."""
-    statement = sa.select(*_COLUMNS).order_by(jobs.c.id.desc()).limit(limit).offset(offset)
+    """Jobs, newest first; of those states, kinds and account, and older than the job `before`."""
+    statement = sa.select(*COLUMNS).order_by(jobs.c.id.desc()).limit(limit).offset(offset)
     if states:
         statement = statement.where(jobs.c.state.in_(states))
-    return [_job(row) for row in connection.execute(statement)]
+    if kinds:
+        statement = statement.where(jobs.c.kind.in_(kinds))
+    if account_id is not None:
+        statement = statement.where(jobs.c.account_id == account_id)
+    if before is not None:
+        statement = statement.where(jobs.c.id < before)
+    return [row_of(row) for row in connection.execute(statement)]
 
 
-def count_by_state(connection: sa.Connection) -> dict[str, int]:
-    """How many jobs are in each state."""
-    rows = connection.execute(sa.select(jobs.c.state, sa.func.count()).group_by(jobs.c.state))
-    return {row[0]: row[1] for row in rows}
+def count_by_state(connection: sa.Connection, account_id: int | None = None) -> dict[str, int]:
+    """How many jobs, of an account if one is given, are in each state."""
+    statement = sa.select(jobs.c.state, sa.func.count()).group_by(jobs.c.state)
+    if account_id is not None:
+        statement = statement.where(jobs.c.account_id == account_id)
+    return {row[0]: row[1] for row in connection.execute(statement)}
+
+
+def count_queued(connection: sa.Connection, account_id: int) -> int:
+    """How many jobs of an account are queued; nobody else adds one to them before the transaction ends."""
+    mine = sa.select(accounts.c.id).where(accounts.c.id == account_id)
+    connection.execute(mine.with_for_update(key_share=True))
+    statement = sa.select(sa.func.count()).where(jobs.c.account_id == account_id, jobs.c.state == QUEUED)
+    return connection.execute(statement).scalar() or 0
 
 
 def is_stuck(connection: sa.Connection, at: int, due_since: int) -> bool:
@@ -341,21 +318,3 @@ def prune(connection: sa.Connection, before: int) -> int:
             jobs.c.state.in_([DONE, CANCELLED]), jobs.c.finished_at < before, jobs.c.id.not_in(newest)
         )
     ).rowcount
-
-
-def add_logs(connection: sa.Connection, job_id: int, lines: Sequence[tuple[int, str]]) -> None:
-    """Append (time, text) lines to a job's log."""
-    values = [{"job_id": job_id, "at": at, "text": text[:_MAX_ERROR]} for at, text in lines]
-    if values:
-        connection.execute(sa.insert(job_logs), values)
-
-
-def read_log(connection: sa.Connection, job_id: int, after: int, limit: int) -> list[tuple[int, int, str]]:
-    """Log lines after a line's id: id, time, text."""
-    rows = connection.execute(
-        sa.select(job_logs.c.id, job_logs.c.at, job_logs.c.text)
-        .where(job_logs.c.job_id == job_id, job_logs.c.id > after)
-        .order_by(job_logs.c.id)
-        .limit(limit)
-    )
-    return [(row.id, row.at, row.text) for row in rows]

@@ -522,6 +522,7 @@ jobs = sa.Table(
     metadata,
     _Jobs,
     Index(None, "state", "priority", "run_after"),
+    Index(None, "account_id", "id"),
     Index(
         "ux_jobs_queued_dedup_key",
         "dedup_key",
@@ -535,9 +536,36 @@ jobs = sa.Table(
 
 class _JobLogs(TypedColumns):
     id: Named[int] = Column(BigId, primary_key=True)
-    job_id: Named[int] = Column(BigId, ForeignKey("jobs.id", ondelete="CASCADE"), index=True)
+    job_id: Named[int] = Column(BigId, ForeignKey("jobs.id", ondelete="CASCADE"))
     at: Named[int] = Column(BigInteger)
     text: Named[str] = Column(Text)
+    kind: Named[str] = Column(String(8), server_default="log")
+    """`log`, or the kind of an event."""
+    data: Named[dict[str, Any] | None] = Column(Json)
+    """Of an event."""
 
 
-job_logs = sa.Table("job_logs", metadata, _JobLogs)
+# All that a job said, in the order of the ids; the second index is for plots, which want one kind.
+job_logs = sa.Table(
+    "job_logs", metadata, _JobLogs, Index(None, "job_id", "id"), Index(None, "job_id", "kind", "id")
+)
+
+
+class _Replications(TypedColumns):
+    id: Named[int] = Column(BigId, primary_key=True)
+    repo_id: Named[int] = Column(BigId, ForeignKey("repos.id", ondelete="CASCADE"))
+    commit: Named[str] = Column(String(40))
+    recipe_digest: Named[str] = Column(String(80))
+    stage: Named[str] = Column(String(64))
+    verdict: Named[str] = Column(String(32))
+    trust: Named[str] = Column(String(32))
+    ran_by: Named[str] = Column(String(96))
+    """Name of the account that asked, as it was."""
+    smoke: Named[bool]
+    record: Named[str] = Column(Text)
+    """The signed envelope."""
+    created_at: Named[int] = Column(BigInteger)
+
+
+# Written once, never changed: what a replication showed.
+replications = sa.Table("replications", metadata, _Replications, Index(None, "repo_id", "id"))

@@ -21,6 +21,7 @@ from granian.server import Server
 
 from seedstock.core.errors import Invalid, Unavailable
 from seedstock.http.app import build_app
+from seedstock.http.job_stream import SLOTS
 from seedstock.http.rsgi import RsgiApp
 from seedstock.settings import Settings
 from seedstock.wiring import open_hub
@@ -92,7 +93,20 @@ def _application(settings: Settings) -> Any:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     hub = open_hub(settings)
-    return RsgiApp(build_app(hub), on_start=lambda: None, on_stop=hub.close)
+    return RsgiApp(build_app(hub), on_start=_end_streams_on_signal, on_stop=hub.close)
+
+
+def _end_streams_on_signal() -> None:
+    """Let endless answers end with the server, which otherwise waits for them till its time limit.
+
+    The loop hears signals by its wake-up file descriptor, so a handler beside its own takes nothing from it.
+    """
+
+    def end(*_: object) -> None:
+        SLOTS.closing = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
 
 
 def _announce(settings: Settings, on_ready: Callable[[str], None]) -> None:

@@ -15,16 +15,36 @@ from typing import Any
 import sqlalchemy as sa
 
 from seedstock.core.clock import Clock
+from seedstock.db import job_events as events
 from seedstock.db import jobs as rows
 from seedstock.db.engine import Database
 from seedstock.db.jobs import JobRow
+from seedstock.jobs.events import Said, Stream, clean_text
 
 log = logging.getLogger("seedstock.jobs")
 
 FIRST_LEASE_S = 60.0
 _TICK_S = 1.0
+_LEAST_DONE, _LEAST_SPENT_S = 0.005, 3.0  # an estimate from less would jump about
 _LONGEST_SILENCE_S = 20.0  # a third of the first lease
-_MAX_WAITING_LINES = 5_000
+
+
+class Pace:
+    """Estimates how long the rest takes from what this attempt has done; a resumed one began in the middle."""
+
+    def __init__(self) -> None:
+        self._began: tuple[float, float] | None = None
+
+    def seconds_left(self, fraction: float) -> float | None:
+        """Seconds until 1.0 at the pace so far; None while too little is known."""
+        now_s = time.monotonic()
+        if self._began is None or fraction < self._began[0]:  # a new stage counts from 0 again
+            self._began = (fraction, now_s)
+        first, since_s = self._began
+        done, spent_s = fraction - first, now_s - since_s
+        if done < _LEAST_DONE or spent_s < _LEAST_SPENT_S:
+            return None
+        return spent_s * max(0.0, 1.0 - fraction) / done
 
 
 class Attempt:
@@ -45,8 +65,9 @@ class Attempt:
         self._stop = stop
         self._ended = threading.Event()
         self._lock = threading.Lock()
-        self._lines: list[tuple[int, str]] = []
+        self._stream = Stream(clock)
         self._progress: dict[str, Any] | None = None
+        self._pace = Pace()
         self._lease_ends_s = time.monotonic() + FIRST_LEASE_S
 
     @property
@@ -62,16 +83,19 @@ class Attempt:
 
     def log(self, text: str) -> None:
         """See JobContext."""
-        with self._lock:
-            if len(self._lines) < _MAX_WAITING_LINES:
-                self._lines.append((self._clock(), text))
-            elif len(self._lines) == _MAX_WAITING_LINES:
-                self._lines.append((self._clock(), "… lines left out: they came faster than they are stored"))
+        self._stream.log(text)
+
+    def event(self, kind: str, data: dict[str, Any]) -> None:
+        """See JobContext."""
+        self._stream.event(kind, data)
 
     def progress(self, fraction: float, message: str = "") -> None:
         """See JobContext."""
         with self._lock:
-            self._progress = {"fraction": round(fraction, 4), "message": message}
+            left_s = self._pace.seconds_left(fraction)
+            self._progress = {"fraction": round(fraction, 4), "message": clean_text(message)} | (
+                {} if left_s is None else {"eta_s": round(left_s)}
+            )
 
     def cancelled(self) -> bool:
         """See JobContext."""
@@ -92,7 +116,7 @@ class Attempt:
         beat_at_s = time.monotonic() + silence_s
         while not self._ended.wait(min(_TICK_S, silence_s)):
             try:
-                if time.monotonic() >= beat_at_s or self._lines or self._progress:
+                if time.monotonic() >= beat_at_s or self._stream or self._progress:
                     beat_at_s = time.monotonic() + silence_s
                     asked = self._beat(lease_s)
                 else:
@@ -114,27 +138,25 @@ class Attempt:
 
     def _beat(self, lease_s: float) -> bool | None:
         began_s = time.monotonic()
+        said = self._stream.take()
         with self._lock:
-            lines, progress = self._lines, self._progress
-            self._lines, self._progress = [], None
+            progress, self._progress = self._progress, None
         try:
             with self._database.write() as connection:
                 until = self._clock() + int(lease_s * 1000)
                 asked = rows.heartbeat(connection, self.job.id, self.owner, until)
                 if asked is not None:
-                    self._store(connection, lines, progress)
+                    self._store(connection, said, progress)
         except rows.HICCUPS:
+            self._stream.put_back(said)
             with self._lock:
-                self._lines[:0] = lines
                 self._progress = self._progress or progress
             raise
         self._lease_ends_s = began_s + lease_s
         return asked
 
-    def _store(
-        self, connection: sa.Connection, lines: list[tuple[int, str]], progress: dict[str, Any] | None
-    ) -> None:
-        rows.add_logs(connection, self.job.id, lines)
+    def _store(self, connection: sa.Connection, said: list[Said], progress: dict[str, Any] | None) -> None:
+        events.add(connection, self.job.id, [(one.at, one.kind, one.text, one.data) for one in said])
         if progress:
             rows.set_progress(connection, self.job.id, self.owner, progress)
 
@@ -144,6 +166,12 @@ class Attempt:
 
     def store_rest(self, connection: sa.Connection) -> None:
         """Store what the job said last, in the transaction that ends the attempt; after `end`."""
-        said = self._lines or self._progress  # most quick jobs are silent: no query for them
-        if said and rows.look(connection, self.job.id, self.owner) is not None:
-            self._store(connection, self._lines, self._progress)
+        if not (self._stream or self._progress):  # most quick jobs are silent: no query for them
+            return
+        said = self._stream.take()
+        try:
+            # Locked, so that no later attempt can have stored anything before this: readers go by the order of ids.
+            if rows.hold(connection, self.job.id, self.owner):
+                self._store(connection, said, self._progress)
+        finally:
+            self._stream.put_back(said)  # the transaction may fail yet and be tried again

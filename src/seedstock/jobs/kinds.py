@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,6 +23,12 @@ class JobContext(Protocol):
     def log(self, text: str) -> None:
         """Add a line to the job's log; it is stored within a second."""
 
+    def event(self, kind: str, data: dict[str, Any]) -> None:
+        """Say something that is no text: `metrics` (always with `step`), a `sample` or the `stage` that begins.
+
+        Stored and shown in the order said, among the log lines. Raises Invalid as `events.checked_event` does.
+        """
+
     def progress(self, fraction: float, message: str = "") -> None:
         """Say how far the job is, from 0 to 1; the newest word is stored each second."""
 
@@ -32,6 +39,17 @@ class JobContext(Protocol):
         """
 
 
+class Lane(StrEnum):
+    """Where jobs of a kind wait for each other, and for no others."""
+
+    QUICK = "quick"
+    """Milliseconds to seconds, in the worker itself."""
+    SLOW = "slow"
+    """Seconds to minutes, such as an analysis or a conversion."""
+    TRAINING = "training"
+    """Minutes to days."""
+
+
 Work = Callable[[JobContext, dict[str, Any]], dict[str, Any] | None]
 
 
@@ -39,8 +57,8 @@ Work = Callable[[JobContext, dict[str, Any]], dict[str, Any] | None]
 class JobKind:
     """How jobs of one kind are run.
 
-    A job that may take long is `slow`, so that quick ones do not wait behind it. One that takes minutes, or
-    runs foreign code, is `isolated`: it gets its own process, which can be killed, limited in memory, and
+    Its lane says how long jobs of a kind may take, so that quick ones do not wait behind them. One that takes
+    minutes, or runs foreign code, is `isolated`: it gets its own process, which can be killed, limited in memory, and
     cannot take the worker down. That process starts in an empty folder, which is also its place for
     temporary files and vanishes with it.
     """
@@ -57,7 +75,8 @@ class JobKind:
     lease_s: float = 30.0
     """How long a silent worker keeps the job."""
     max_attempts: int = 5
-    slow: bool = False
+    lane: Lane | None = None
+    """None: `quick`, or `slow` for an isolated kind."""
     timeout_s: float = 24 * 3600.0
     """Isolated only."""
     grace_s: float = 5.0
@@ -73,6 +92,6 @@ class JobKind:
         return self.work is None
 
     @property
-    def takes_long(self) -> bool:
-        """Whether quick jobs must not wait behind jobs of this kind."""
-        return self.slow or self.isolated
+    def runs_in(self) -> Lane:
+        """The lane, whether named or not."""
+        return self.lane or (Lane.SLOW if self.isolated else Lane.QUICK)

@@ -10,9 +10,12 @@ import sqlalchemy as sa
 
 from seedstock.core.clock import Clock
 from seedstock.core.errors import Conflict, NotFound
+from seedstock.db import job_events as events
 from seedstock.db import jobs as rows
 from seedstock.db.engine import Database
+from seedstock.db.job_events import EventRow
 from seedstock.db.jobs import JobRow
+from seedstock.jobs.events import LOG
 
 _POLL_S = 0.05
 
@@ -75,7 +78,13 @@ class Queue:
     def log(self, job_id: int, after: int = 0, limit: int = 1000) -> list[tuple[int, int, str]]:
         """Log lines after a line's id: id, time, text."""
         with self._database.read() as connection:
-            return rows.read_log(connection, job_id, after, limit)
+            found = events.read(connection, job_id, after, limit, [LOG])
+        return [(row.id, row.at, row.text) for row in found]
+
+    def events(self, job_id: int, after: int = 0, limit: int = 1000) -> list[EventRow]:
+        """What a job said after an entry's id, log lines and events as they came."""
+        with self._database.read() as connection:
+            return events.read(connection, job_id, after, limit)
 
     def cancel(self, job_id: int) -> None:
         """Cancel a job, at once if it is queued, at its next heartbeat if it runs. Raises Conflict."""

@@ -1,7 +1,7 @@
 """Runs a job in a process of its own, and watches it.
 
 The child (`sandbox_child`) gets one JSON line on its standard input and answers with JSON lines: log,
-progress, and at last a result or an error. What it prints becomes its log. Whatever ends the job also ends
+events, progress, and at last a result or an error. What it prints becomes its log. Whatever ends the job also ends
 the processes it started, as long as they stayed in its session.
 """
 
@@ -37,7 +37,11 @@ class Interrupted(Exception):
 
 
 class JobFailed(HubError):
-    """An isolated job ended badly; the message says how, in one line."""
+    """An isolated job ended badly; the message says how, in one line. `final`: another attempt would end alike."""
+
+    def __init__(self, message: str, *, final: bool = False) -> None:
+        super().__init__(message)
+        self.final = final
 
 
 class Order(msgspec.Struct):
@@ -57,6 +61,9 @@ class Line(msgspec.Struct, omit_defaults=True):
     """What the child says."""
 
     log: str | None = None
+    event: str | None = None
+    """Kind of an event, with its `data`."""
+    data: dict[str, Any] | None = None
     fraction: float | None = None
     message: str = ""
     result: dict[str, Any] | None = None
@@ -64,6 +71,8 @@ class Line(msgspec.Struct, omit_defaults=True):
     stopped: bool = False
     """With `done`: the job knew that it should stop, so it may not be finished."""
     error: str | None = None
+    final: bool = False
+    """With `error`: another attempt would end alike."""
 
 
 def run_isolated(kind: JobKind, attempt: Attempt) -> dict[str, Any] | None:
@@ -171,11 +180,13 @@ class _Watch:
 
     def _printed(self, text: bytes) -> None:
         if text.strip():
-            self._attempt.log(text.decode(errors="replace").rstrip().replace("\0", ""))
+            self._attempt.log(text.decode(errors="replace").rstrip())
 
     def _said(self, line: Line) -> None:
         if line.log is not None:
             self._attempt.log(line.log)
+        if line.event is not None:
+            self._attempt.event(line.event, line.data or {})
         if line.fraction is not None:
             self._attempt.progress(line.fraction, line.message)
         if line.done or line.error is not None:
@@ -186,7 +197,7 @@ class _Watch:
         if self._verdict is not None and (end.stopped or end.error is not None):
             raise self._verdict
         if end.error is not None:
-            raise JobFailed(end.error)
+            raise JobFailed(end.error, final=end.final)
         return end.result
 
     def _judge(self) -> None:

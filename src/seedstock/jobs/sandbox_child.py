@@ -22,6 +22,8 @@ from typing import IO, Any
 import msgspec
 
 from seedstock.core.errors import HubError
+from seedstock.jobs.events import checked_event
+from seedstock.jobs.failures import in_one_line, is_final
 from seedstock.jobs.sandbox import Line, Order, memory_message
 
 _PR_SET_PDEATHSIG = 1
@@ -47,6 +49,10 @@ class ChildContext:
         """See JobContext."""
         self._say(Line(log=text))
 
+    def event(self, kind: str, data: dict[str, Any]) -> None:
+        """See JobContext."""
+        self._say(Line(event=kind, data=checked_event(kind, data)))
+
     def progress(self, fraction: float, message: str = "") -> None:
         """See JobContext."""
         self._say(Line(fraction=fraction, message=message))
@@ -61,9 +67,9 @@ class ChildContext:
         """Say that it went well."""
         self._say(Line(result=result, done=True, stopped=self.told_to_stop))
 
-    def failed(self, error: str) -> None:
-        """Say how it went wrong, in one line."""
-        self._say(Line(error=error))
+    def failed(self, error: str, *, final: bool = False) -> None:
+        """Say how it went wrong, in one line, and whether another attempt would end alike."""
+        self._say(Line(error=error, final=final))
 
 
 def main() -> None:
@@ -83,10 +89,10 @@ def main() -> None:
         except MemoryError:
             context.failed(memory_message(order.memory_bytes))
         except HubError as error:
-            context.failed(error.message)
+            context.failed(in_one_line(error), final=is_final(error))
         except Exception as error:  # noqa: BLE001 - reported to the worker
             context.log(traceback.format_exc().rstrip())
-            context.failed(f"{type(error).__name__}: {error}".splitlines()[0])
+            context.failed(in_one_line(error))
 
 
 def _call(order: Order, context: ChildContext) -> dict[str, Any] | None:

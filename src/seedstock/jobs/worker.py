@@ -2,7 +2,7 @@
 
 A claimed job is leased. A thread extends the lease while the job runs; when a worker dies the lease runs
 out and another worker takes the job over, from its state folder if it left something there. Quick jobs run
-one after another in one lane, slow ones in lanes of their own.
+one after another in one lane, slow ones and trainings in lanes of their own.
 """
 
 from __future__ import annotations
@@ -22,15 +22,18 @@ import sqlalchemy as sa
 
 from seedstock.core.clock import DAY_MS, Clock
 from seedstock.core.errors import HubError
+from seedstock.db import job_claims
 from seedstock.db import jobs as rows
 from seedstock.db.engine import Database
 from seedstock.db.jobs import JobRow
 from seedstock.jobs.attempt import FIRST_LEASE_S, Attempt
-from seedstock.jobs.kinds import JobKind
+from seedstock.jobs.failures import in_one_line, is_final
+from seedstock.jobs.kinds import JobKind, Lane
 from seedstock.jobs.sandbox import Interrupted, run_isolated
 
 log = logging.getLogger("seedstock.jobs")
 
+LANES = {Lane.SLOW: 1, Lane.TRAINING: 1}
 BUSY_POLL_S = 0.02
 IDLE_POLL_S = 0.5
 _IDLE_GROWTH = 1.25
@@ -53,7 +56,8 @@ class Worker:
         clock: Clock,
         stop: threading.Event,
         *,
-        slow_lanes: int = 1,
+        lanes: Mapping[Lane, int] = LANES,
+        most_per_account: int = 2,
         random: Callable[[], float] = random.random,
     ) -> None:
         self._database = database
@@ -61,8 +65,9 @@ class Worker:
         self._folder = folder
         self._clock = clock
         self._stop = stop
-        self._slow = frozenset(kind.name for kind in kinds.values() if kind.takes_long)
-        self._slow_lanes = slow_lanes if self._slow else 0
+        self._slow = frozenset(kind.name for kind in kinds.values() if kind.runs_in is not Lane.QUICK)
+        self._lanes = lanes
+        self._most_per_account = most_per_account
         self._random = random
         self._name = uuid.uuid4().hex[:12]
         self._next_housekeeping = 0
@@ -74,11 +79,17 @@ class Worker:
 
         Then quick jobs are finished, and slow ones given back to the queue once they have saved their state.
         """
-        with ThreadPoolExecutor(max(1, self._slow_lanes), thread_name_prefix="slow-jobs") as pool:
-            lanes = [pool.submit(self._lane, only=self._slow) for _ in range(self._slow_lanes)]
+        long = [
+            names for lane, count in self._lanes.items() for names in [self._in_lane(lane)] * count if names
+        ]
+        with ThreadPoolExecutor(max(1, len(long)), thread_name_prefix="long-jobs") as pool:
+            lanes = [pool.submit(self._lane, only=names) for names in long]
             self._lane(but=self._slow)
         for lane in lanes:
             lane.result()
+
+    def _in_lane(self, lane: Lane) -> frozenset[str]:
+        return frozenset(kind.name for kind in self._kinds.values() if kind.runs_in is lane)
 
     def _lane(self, **which: frozenset[str]) -> None:
         pause_s = BUSY_POLL_S
@@ -98,16 +109,19 @@ class Worker:
             self._stop.set()  # a lane that broke takes the others along, for somebody to notice
 
     def step(self, *, only: frozenset[str] | None = None, but: frozenset[str] = frozenset()) -> bool:
-        """Run one job if one is due; whether there was one."""
+        """Run one job if one is due; whether there was one. Of the kinds `only`, accounts get an equal share."""
+        most = None if only is None else self._most_per_account
         if only is None:
             self._keep_house()
         with self._database.read() as connection:
-            if not rows.has_due(connection, self._clock(), only=only, but=but):
+            if not job_claims.has_due(connection, self._clock(), only=only, but=but, most_per_account=most):
                 return False
         owner = f"{self._name}-{uuid.uuid4().hex[:12]}"
         lease_ms = int(FIRST_LEASE_S * 1000)
         with self._database.write() as connection:
-            job = rows.claim(connection, owner, self._clock(), lease_ms, only=only, but=but)
+            job = job_claims.claim(
+                connection, owner, self._clock(), lease_ms, only=only, but=but, most_per_account=most
+            )
         if job is None:
             return False
         self._run(job, owner)
@@ -137,7 +151,7 @@ class Worker:
     def _run(self, job: JobRow, owner: str) -> None:
         kind = self._kinds.get(job.kind)
         # Quick jobs are finished before the worker stops, so they are not told.
-        stop = self._stop if kind and kind.takes_long else threading.Event()
+        stop = self._stop if kind and kind.name in self._slow else threading.Event()
         attempt = Attempt(self._database, self._clock, job, owner, self._folder, stop)
         if kind is None:
             text = f"This version of Seedstock has no jobs of kind {job.kind!r}"
@@ -164,14 +178,14 @@ class Worker:
         if failure and not isinstance(failure, HubError | Interrupted):
             attempt.log("".join(traceback.format_exception(failure)).rstrip())
             log.error("job %d (%s) failed", job.id, job.kind, exc_info=failure)
-        text = None if failure is None else _in_one_line(failure)
+        text = None if failure is None else in_one_line(failure)
         if attempt.cancel.is_set():
             self._end(attempt, rows.CANCELLED, result=result, error=text)
         elif isinstance(failure, Interrupted) or attempt.told_to_stop:
             self._give_back(attempt, self._clock(), error=None, counts=False)
         elif failure is None:
             self._end(attempt, rows.DONE, result=result)
-        elif job.attempts >= min(job.max_attempts, kind.max_attempts):
+        elif is_final(failure) or job.attempts >= min(job.max_attempts, kind.max_attempts):
             self._end(attempt, rows.DEAD, error=text)
         else:
             back_off = _BACK_OFF_MS[min(job.attempts, len(_BACK_OFF_MS)) - 1]
@@ -221,9 +235,3 @@ class Worker:
             if not kept:
                 log.warning("job %d was taken over by another worker; this result is dropped", attempt.job.id)
             return kept
-
-
-def _in_one_line(error: Exception) -> str:
-    if isinstance(error, HubError):
-        return error.message
-    return f"{type(error).__name__}: {error}".splitlines()[0]

@@ -101,3 +101,25 @@ class Services:
 
 def greet(_context: JobContext, spec: dict[str, Any], services: Services) -> dict[str, Any]:
     return {"said": f"{services.greeting} {spec['name']}"}
+
+
+def train(context: JobContext, spec: dict[str, Any]) -> dict[str, Any]:
+    """Say what a training says, with a checkpoint at each step; die once after `die_after` steps."""
+    checkpoint = Path(context.state_dir, "checkpoint")
+    done = int(checkpoint.read_text()) if checkpoint.exists() else 0
+    context.event("stage", {"name": "train", "from": done})
+    for step in range(done + 1, spec["steps"] + 1):
+        context.event("metrics", {"step": step, "loss": 3.0 / step, "eval_loss": float("nan")})
+        if step % 10 == 0:
+            context.event("sample", {"step": step, "prompt": "1 + 1 =", "text": "two " * 3})
+        context.log(f"step {step}")
+        context.progress(step / spec["steps"], f"step {step}")
+        if step == spec.get("die_after") and done == 0:
+            checkpoint.write_text(str(step))
+            time.sleep(spec.get("linger_s", 0))
+            os.kill(os.getpid(), signal.SIGKILL)
+        if context.cancelled():
+            checkpoint.write_text(str(step))
+            return {}
+        time.sleep(spec.get("pause_s", 0))
+    return {"steps": spec["steps"], "resumed": done}

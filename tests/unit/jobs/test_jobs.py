@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from seedstock.core.errors import Conflict, Invalid, NotFound
+from seedstock.core.errors import Conflict, Forbidden, Invalid, NotFound, RepoNotFound, Unavailable
+from seedstock.db import job_claims
 from seedstock.db import jobs as rows
 from seedstock.db.engine import Database
 from seedstock.jobs.kinds import JobContext, JobKind
@@ -101,7 +102,7 @@ def test_failures_back_off_and_then_die(
     database: Database, clock: Time, queue: Queue, tmp_path: Path
 ) -> None:
     def work(_context: JobContext, _spec: dict[str, Any]) -> None:
-        raise Invalid("no good")
+        raise Unavailable("not now", hint="wait")
 
     number = queue.enqueue("k", {}, max_attempts=3)
     hand = worker(database, clock, tmp_path, JobKind("k", work, max_attempts=3))
@@ -111,20 +112,33 @@ def test_failures_back_off_and_then_die(
         clock.now += 3_600_000
         assert hand.step()
     job = queue.get(number)
-    assert (job.state, job.attempts, job.error) == ("dead", 3, "no good")
+    assert (job.state, job.attempts, job.error) == ("dead", 3, "not now (wait)")
     queue.retry(number)
     assert queue.get(number).state == "queued"
+
+
+@pytest.mark.parametrize("error", [Invalid("no good"), RepoNotFound(), Forbidden("not yours")])
+def test_what_another_attempt_cannot_change_is_not_tried_again(
+    database: Database, clock: Time, queue: Queue, tmp_path: Path, error: Exception
+) -> None:
+    def work(_context: JobContext, _spec: dict[str, Any]) -> None:
+        raise error
+
+    number = queue.enqueue("k", {}, max_attempts=3)
+    assert worker(database, clock, tmp_path, JobKind("k", work, max_attempts=3)).step()
+    job = queue.get(number)
+    assert (job.state, job.attempts) == ("dead", 1)
 
 
 def test_a_lost_lease_is_taken_over_and_fenced(database: Database, clock: Time, queue: Queue) -> None:
     number = queue.enqueue("k", {})
     with database.write() as connection:
-        assert rows.claim(connection, "first", clock(), 1000) is not None
-        assert rows.claim(connection, "other", clock(), 1000) is None
+        assert job_claims.claim(connection, "first", clock(), 1000) is not None
+        assert job_claims.claim(connection, "other", clock(), 1000) is None
     clock.now += 2000
     with database.write() as connection:
         assert rows.expire(connection, clock()) == 1
-        assert rows.claim(connection, "second", clock(), 1000) is not None
+        assert job_claims.claim(connection, "second", clock(), 1000) is not None
     with database.write() as connection:
         assert rows.heartbeat(connection, number, "first", clock() + 1000) is None
         assert not rows.finish(connection, number, "first", "done", clock())
@@ -135,7 +149,7 @@ def test_a_lost_lease_is_taken_over_and_fenced(database: Database, clock: Time, 
 def test_silence_buries_a_job_that_has_no_attempt_left(database: Database, clock: Time, queue: Queue) -> None:
     number = queue.enqueue("k", {}, max_attempts=1)
     with database.write() as connection:
-        rows.claim(connection, "first", clock(), 1000)
+        job_claims.claim(connection, "first", clock(), 1000)
         rows.expire(connection, clock() + 2000)
     assert queue.get(number).state == "dead"
 

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 
 import pytest
 
+from seedstock.db import job_claims
 from seedstock.db import jobs as rows
 from seedstock.db.engine import Database
 
@@ -21,7 +22,7 @@ def put(database: Database, kind: str = "k", **options: object) -> int:
 
 def take(database: Database, owner: str = "w", at: int = NOW, **which: object) -> rows.JobRow | None:
     with database.write() as connection:
-        return rows.claim(connection, owner, at, 1000, **which)  # type: ignore[arg-type]
+        return job_claims.claim(connection, owner, at, 1000, **which)  # type: ignore[arg-type]
 
 
 def get(database: Database, job_id: int) -> rows.JobRow:
@@ -44,8 +45,8 @@ def test_a_claim_can_be_narrowed_to_kinds(database: Database) -> None:
     put(database, "slow", priority=9)
     put(database, "quick")
     with database.read() as connection:
-        assert rows.has_due(connection, NOW, only={"slow"})
-        assert not rows.has_due(connection, NOW, but={"slow", "quick"})
+        assert job_claims.has_due(connection, NOW, only={"slow"})
+        assert not job_claims.has_due(connection, NOW, but={"slow", "quick"})
     quick = take(database, but={"slow"})
     assert quick is not None
     assert quick.kind == "quick"
@@ -123,7 +124,7 @@ def test_claims_do_not_wait_for_each_other(database: Database) -> None:
     first, second = put(database), put(database)
     with ThreadPoolExecutor(1) as pool:
         with database.write() as connection:
-            job = rows.claim(connection, "w1", NOW, 1000)
+            job = job_claims.claim(connection, "w1", NOW, 1000)
             other = pool.submit(take, database, "w2")
             if not database.is_sqlite:  # which has one writer at a time
                 other.result(20)

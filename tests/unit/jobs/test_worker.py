@@ -16,10 +16,11 @@ import pytest
 import sqlalchemy as sa
 
 from seedstock.core.clock import now_ms
+from seedstock.db import job_claims
 from seedstock.db import jobs as rows
 from seedstock.db.engine import Database
 from seedstock.jobs import attempt
-from seedstock.jobs.kinds import JobContext, JobKind
+from seedstock.jobs.kinds import JobContext, JobKind, Lane
 from seedstock.jobs.queue import Queue
 from seedstock.jobs.worker import Worker
 from tests.unit.jobs.conftest import is_alive, read, until
@@ -50,7 +51,7 @@ def kinds(*given: JobKind) -> dict[str, JobKind]:
 
 def test_quick_jobs_do_not_wait_behind_slow_ones(database: Database, queue: Queue, tmp_path: Path) -> None:
     stop, release = threading.Event(), threading.Event()
-    slow = JobKind("slow", lambda *_: release.wait(20) and None, slow=True)
+    slow = JobKind("slow", lambda *_: release.wait(20) and None, lane=Lane.SLOW)
     worker = Worker(database, kinds(slow, JobKind("quick", lambda *_: None)), tmp_path, now_ms, stop)
     with working(worker, stop):
         long = queue.enqueue("slow", {})
@@ -89,7 +90,7 @@ def test_a_stopping_worker_finishes_quick_jobs_and_gives_slow_ones_back(
         stop.wait(20)
         return {"told": context.cancelled()}
 
-    given = kinds(JobKind("slow", slow, slow=True), JobKind("quick", quick))
+    given = kinds(JobKind("slow", slow, lane=Lane.SLOW), JobKind("quick", quick))
     numbers = [queue.enqueue("slow", {}), queue.enqueue("quick", {})]
     with working(Worker(database, given, tmp_path, now_ms, stop), stop):
         begun.wait(20)
@@ -249,7 +250,7 @@ def test_outcomes_of_a_taken_over_job_are_dropped(database: Database, queue: Que
     def work(_context: JobContext, _spec: dict[str, Any]) -> dict[str, Any]:
         with database.write() as connection:
             rows.expire(connection, now_ms() + LEASE_MS + 1000)
-            assert rows.claim(connection, "other", now_ms() + 2 * LEASE_MS, 1000) is not None
+            assert job_claims.claim(connection, "other", now_ms() + 2 * LEASE_MS, 1000) is not None
         return {"by": "the slow one"}
 
     number = queue.enqueue("k", {})

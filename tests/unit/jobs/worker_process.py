@@ -18,6 +18,7 @@ KINDS = {
     for kind in (
         JobKind("sleep", None, f"{HERE}:sleep", grace_s=0.1),
         JobKind("save", None, f"{HERE}:save_and_stop"),
+        JobKind("train", None, f"{HERE}:train"),
         JobKind("quick", lambda *_: {"done": True}),
     )
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from seedstock.core.clock import now_ms
-from seedstock.db import jobs
+from seedstock.db import job_claims, jobs
 from seedstock.db import lineage as rows
 from tests.factories.toy_models import toy_llama
 from tests.unit.lineage.conftest import Family
@@ -21,7 +21,7 @@ def test_an_analysis_whose_process_was_killed_has_failed(family: Family, end: st
     assert family.lineage("ada/base").status == "queued"
     now = now_ms()
     with family.hub.database.write() as connection:
-        job = jobs.claim(connection, "worker", now, 1000, only=["analyse_lineage"])
+        job = job_claims.claim(connection, "worker", now, 1000, only=["analyse_lineage"])
         assert job is not None
         rows.put_status(connection, job.spec["repo_id"], job.spec["commit"], "running", now)
     assert family.lineage("ada/base").status == "running"
@@ -39,7 +39,7 @@ def test_an_analysis_that_is_tried_again_is_not_over(family: Family) -> None:
     family.index()
     now = now_ms()
     with family.hub.database.write() as connection:
-        job = jobs.claim(connection, "worker", now, 1000, only=["analyse_lineage"])
+        job = job_claims.claim(connection, "worker", now, 1000, only=["analyse_lineage"])
         assert job is not None
         jobs.give_back(connection, job.id, "worker", now + 60_000, error="The store is away", counts=False)
     assert family.lineage("ada/base").status == "queued"

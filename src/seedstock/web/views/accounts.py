@@ -89,40 +89,6 @@ class TokensPage(Page, frozen=True):
     notice: Notice | None = None
 
 
-class JobState(StrEnum):
-    """States of a background job, as the jobs page colours them."""
-
-    QUEUED = "queued"
-    RUNNING = "running"
-    DONE = "done"
-    FAILED = "failed"
-
-
-class JobRowView(msgspec.Struct, frozen=True):
-    """One background job."""
-
-    id: str
-    kind: str
-    state: JobState
-    attempts: int
-    max_attempts: int
-    created_at: datetime
-    subject: Link | None = None
-    finished_at: datetime | None = None
-    duration_s: float | None = None
-    error: str | None = None
-
-
-class JobsPage(Page, frozen=True):
-    """Background jobs, for administrators."""
-
-    template: ClassVar[str] = "jobs.html"
-
-    jobs: tuple[JobRowView, ...]
-    states: tuple[Choice, ...]
-    pagination: Pagination
-
-
 class ErrorPage(Page, frozen=True):
     """What went wrong; a private repository and a missing one get the same words."""
 

@@ -1,0 +1,138 @@
+"""One background job, for who asked for it: how it stands, its plots, samples and log; stop it or start it again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from starlette.responses import Response
+
+from seedstock.core.errors import Unauthenticated
+from seedstock.db.job_events import EventRow
+from seedstock.db.jobs import JobRow
+from seedstock.http.routing import Call
+from seedstock.jobs.service import Summary, priority_of
+from seedstock.web.filters import duration
+from seedstock.web.pages.answer import moment, page_routes, redirect, show
+from seedstock.web.pages.jobs import STATES, subjects_of
+from seedstock.web.views.common import Fact, Link
+from seedstock.web.views.jobs import JobPage, JobState, LogLineView, PlotView, SampleView, SeriesView
+
+routes = page_routes()
+
+_LINES, _POINTS, _SAMPLES = 300, 500, 6
+PLOTS = (
+    ("Loss", ("loss", "eval_loss")),
+    ("Reward", ("reward", "eval_reward")),
+    ("KL", ("kl",)),
+    ("Completion length", ("completion_length", "completions/mean_length")),
+    ("Accuracy", ("accuracy", "mean_token_accuracy", "rewards/accuracies")),
+    ("Tokens per second", ("tokens_per_s",)),
+)
+Series = dict[str, list[tuple[int, float | None]]]
+
+
+@routes.add("GET", "/jobs/{id:int}")
+def job(call: Call) -> Response:
+    """The page of one job."""
+    if call.viewer.anonymous:
+        raise Unauthenticated("Sign in to see your jobs")
+    row = call.hub.jobs.get(call.viewer, int(call.param("id")))
+    said = call.hub.jobs.summary(row, lines=_LINES, points=_POINTS, samples=_SAMPLES)
+    return show(call, _page(call, row, said))
+
+
+@routes.add("POST", "/jobs/{id:int}/cancel", limit_bytes=20_000)
+def cancel(call: Call) -> Response:
+    """Stop it and show it."""
+    call.hub.jobs.cancel(call.viewer, int(call.param("id")))
+    return redirect(f"/jobs/{int(call.param('id'))}")
+
+
+@routes.add("POST", "/jobs/{id:int}/retry", limit_bytes=20_000)
+def retry(call: Call) -> Response:
+    """Queue it anew and show it."""
+    call.hub.jobs.retry(call.viewer, int(call.param("id")))
+    return redirect(f"/jobs/{int(call.param('id'))}")
+
+
+def _page(call: Call, row: JobRow, said: Summary) -> JobPage:
+    state, progress, result = STATES[row.state], row.progress or {}, row.result or {}
+    series = series_of(said.metrics)
+    repo = result.get("repo")
+    return JobPage(
+        id=row.id,
+        kind=row.kind,
+        state=state,
+        stored_state=row.state,
+        facts=_facts(call, row),
+        newest=said.newest,
+        percent=round(100 * progress["fraction"]) if "fraction" in progress else None,
+        message=str(progress.get("message", "")),
+        left_in_words=_rough(progress["eta_s"]) if "eta_s" in progress else "",
+        error=row.error[:1000] if row.error else None,
+        subject=subjects_of(call, [row]).get(row.id),
+        result=Link(str(repo), f"/{repo}") if row.state == "done" and isinstance(repo, str) else None,
+        stage=str((said.stages[-1].data or {}).get("name", "")) if said.stages else "",
+        plots=plots_of(series),
+        groups_json=msgspec.json.encode(PLOTS).decode(),
+        series_json=msgspec.json.encode(list(series.items())).decode(),
+        samples=tuple(_sample(one) for one in reversed(said.samples)),
+        log=tuple(LogLineView(moment(one.at), one.text) for one in said.log),
+        log_is_cut=len(said.log) == _LINES,
+        may_cancel=not state.over,
+        may_retry=state in {JobState.FAILED, JobState.CANCELLED},
+        asked_to_stop=row.cancel_requested and not state.over,
+    )
+
+
+def _facts(call: Call, row: JobRow) -> tuple[Fact, ...]:
+    owner = call.hub.jobs.owners([row]).get(row.account_id or 0)
+    facts = [Fact("Asked for", f"{moment(row.created_at):%Y-%m-%d %H:%M} UTC")]
+    if row.account_id != call.viewer.account_id:
+        facts.append(Fact("By", owner or "the hub"))
+    if row.started_at is not None:
+        facts.append(Fact("Begun", f"{moment(row.started_at):%Y-%m-%d %H:%M} UTC"))
+    if row.started_at is not None and row.finished_at is not None:
+        facts.append(Fact("Took", duration((row.finished_at - row.started_at) / 1000)))
+    facts.append(Fact("Attempt", f"{row.attempts} of {row.max_attempts}"))
+    facts.append(Fact("Priority", priority_of(row)))
+    return tuple(facts)
+
+
+def _rough(seconds: float) -> str:
+    """An estimate, no more exact than it is; `static/job.js` says the same."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def series_of(metrics: list[EventRow]) -> Series:
+    """Points by name. Of steps that an attempt repeated after a checkpoint, the newer values count."""
+    found: Series = {}
+    for row in metrics:
+        data: dict[str, Any] = row.data or {}
+        step = data["step"]
+        for name, value in data.items():
+            if name == "step" or isinstance(value, bool) or not isinstance(value, int | float | None):
+                continue
+            points = found.setdefault(name, [])
+            while points and points[-1][0] >= step:
+                points.pop()
+            points.append((step, value))
+    return found
+
+
+def plots_of(series: Series) -> tuple[PlotView, ...]:
+    """The plots for which something was measured."""
+    found = []
+    for title, names in PLOTS:
+        there = tuple(SeriesView(name, tuple(series[name])) for name in names if name in series)
+        if there:
+            found.append(PlotView(title, there))
+    return tuple(found)
+
+
+def _sample(row: EventRow) -> SampleView:
+    data = row.data or {}
+    return SampleView(str(data.get("step", "?")), str(data.get("prompt", "")), str(data.get("text", "")))
