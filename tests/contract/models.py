@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 import pytest
 from huggingface_hub import HfApi
 
@@ -35,6 +38,27 @@ def publish_file(api: HfApi, repo: str, path: Path) -> str:
     api.create_repo(repo, exist_ok=True)
     api.upload_file(path_or_fileobj=str(path), path_in_repo=path.name, repo_id=repo)
     return repo
+
+
+def commit_files(http: httpx.Client, repo: str, files: dict[str, bytes], *, private: bool = False) -> str:
+    """A new repo with some files in one commit; their commit."""
+    name = repo.rpartition("/")[2]
+    made = http.post("/api/repos/create", json={"type": "model", "name": name, "private": private})
+    made.raise_for_status()
+    return add_files(http, repo, files)
+
+
+def add_files(http: httpx.Client, repo: str, files: dict[str, bytes]) -> str:
+    lines: list[dict[str, object]] = [{"key": "header", "value": {"summary": "files"}}]
+    for path, data in files.items():
+        content = base64.b64encode(data).decode()
+        lines.append({"key": "file", "value": {"path": path, "content": content, "encoding": "base64"}})
+    body = "\n".join(json.dumps(line) for line in lines)
+    kind = {"content-type": "application/x-ndjson"}
+    answer = http.post(f"/api/models/{repo}/commit/main", content=body, headers=kind)
+    assert answer.status_code == 200, answer.text
+    oid: str = answer.json()["commitOid"]
+    return oid
 
 
 @pytest.fixture(scope="module")

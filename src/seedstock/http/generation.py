@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -11,13 +12,16 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from seedstock.core.errors import HubError
+from seedstock.core.errors import HubError, ModelPreparing
 from seedstock.http.routing import Call, identify_caller
 from seedstock.http.threads import in_thread
+from seedstock.hub.models import LocatedModel
 from seedstock.run.request import EngineRequest
 from seedstock.run.service import EventStream
 
 T = TypeVar("T")
+PREPARATION_WAIT_S = 30.0
+_POLL_S = 0.25
 
 
 def identify_api_caller(call: Call) -> None:
@@ -31,7 +35,7 @@ def identify_api_caller(call: Call) -> None:
 
 async def generate(call: Call, request: EngineRequest) -> Response:
     """The answer to a checked request, whole or as a stream of events; counted as a run of the model if it makes text."""
-    located = await in_thread(call.hub.models.locate, call.viewer, request.model)
+    located = await _unless_gone(call.request, _located(call, request.model))
     runner, file = call.hub.runner, located.file
     if request.stream:
         events = await _unless_gone(call.request, runner.open_stream(file, request))
@@ -41,6 +45,18 @@ async def generate(call: Call, request: EngineRequest) -> Response:
     if request.generates:
         await in_thread(call.hub.downloads.count_run, located.repo_id)
     return Response(body, media_type="application/json")
+
+
+async def _located(call: Call, name: str) -> LocatedModel:
+    """Where a model is; waits a while for one that is being made ready. Raises ModelPreparing after that."""
+    deadline_s = time.monotonic() + PREPARATION_WAIT_S
+    while True:
+        try:
+            return await in_thread(call.hub.models.locate, call.viewer, name)
+        except ModelPreparing:
+            if time.monotonic() >= deadline_s:
+                raise
+        await asyncio.sleep(_POLL_S)
 
 
 async def _unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:

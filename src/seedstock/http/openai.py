@@ -8,6 +8,7 @@ from typing import Any
 
 from starlette.responses import Response
 
+from seedstock.accounts.permissions import Action, allowed
 from seedstock.core import errors
 from seedstock.core.errors import HubError, Unauthenticated
 from seedstock.db.repos import RepoRow
@@ -71,7 +72,38 @@ def models(call: Call) -> dict[str, Any]:
 @routes.add("GET", "/v1/models/{name:path}")
 def model(call: Call) -> dict[str, Any]:
     """One model."""
-    return _model(call, call.hub.models.get(call.viewer, call.param("name")))
+    name = call.param("name")
+    at = call.hub.models.get(call.viewer, name)
+    found = _model(call, at.repo)
+    if (
+        not call.viewer.anonymous
+        and not _is_anthropic(call)
+        and allowed(call.viewer, Action.DOWNLOAD, at.repo)
+    ):
+        found |= _needs(call, name)
+    return found
+
+
+def _needs(call: Call, name: str) -> dict[str, Any]:
+    """What the model takes to run, and whether this hub gives as much; nothing of one that cannot be told."""
+    try:
+        fit = call.hub.models.fit(call.viewer, name)
+    except errors.HubError:
+        return {}
+    found = fit.estimate
+    memory = {
+        "weights": found.weights_bytes + fit.adapter_bytes,
+        "cache": found.cache_bytes,
+        "other": found.other_bytes,
+        "total": fit.total_bytes,
+        "limit": fit.limit_bytes,
+    }
+    return {
+        "context_length": found.context_tokens,
+        "slots": found.slots,
+        "memory_bytes": memory,
+        "fits": fit.fits,
+    }
 
 
 def _is_anthropic(call: Call) -> bool:

@@ -1,7 +1,6 @@
 """Conversions that a user asks for: what would be made, the job that makes it, and where it is published.
 
-What is made is never more open than what it was made from, unless an admin of the source asks for that. A repo comes
-into being only once its file is whole.
+A repo comes into being only once its file is whole.
 """
 
 from __future__ import annotations
@@ -11,34 +10,32 @@ from typing import Any
 
 import msgspec
 
-from seedstock.accounts.permissions import Action, allowed
+from seedstock.accounts.permissions import Action
 from seedstock.accounts.service import Accounts
 from seedstock.content.service import Content
+from seedstock.convert.files import file_name
 from seedstock.core.errors import (
     Conflict,
-    Forbidden,
     Invalid,
-    NotFound,
     RepoNotFound,
     Unauthenticated,
     Unavailable,
 )
 from seedstock.core.names import RepoId, RepoType
 from seedstock.core.viewer import Viewer
-from seedstock.db.jobs import JobRow
 from seedstock.db.repos import RepoRow
 from seedstock.hub.commits import CommitMessage
-from seedstock.hub.conversion_source import Source, file_name, open_source
+from seedstock.hub.conversion_source import Source, open_source
+from seedstock.hub.derived import DerivedRepos, target_id_of
 from seedstock.hub.operations import Operation, Put, PutLarge
 from seedstock.hub.reading import Reading
 from seedstock.hub.repos import Repos, repo_id_of
 from seedstock.hub.writing import Writing
 from seedstock.jobs.kinds import JobContext
-from seedstock.jobs.queue import Queue
+from seedstock.jobs.service import Jobs
 
 CONVERT_MODEL = "convert_model"
 _SPARE_BYTES = 64 << 20
-_MAX_JOB_ID = (1 << 63) - 1  # what a database can look up
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -49,6 +46,7 @@ class Request(msgspec.Struct, frozen=True):
     repo: str | None = None
     private: bool | None = None
     revision: str = "main"
+    priority: str = "normal"
 
 
 class Proposal(msgspec.Struct, frozen=True):
@@ -68,7 +66,7 @@ class Proposal(msgspec.Struct, frozen=True):
 
 
 class Conversions:
-    """Proposes, starts, runs and shows conversions."""
+    """Proposes, starts and runs conversions."""
 
     def __init__(
         self,
@@ -77,14 +75,15 @@ class Conversions:
         reading: Reading,
         writing: Writing,
         content: Content,
-        queue: Queue,
+        jobs: Jobs,
     ) -> None:
         self._accounts = accounts
         self._repos = repos
         self._reading = reading
         self._writing = writing
         self._content = content
-        self._queue = queue
+        self._jobs = jobs
+        self._derived = DerivedRepos(repos)
 
     def propose(self, viewer: Viewer, repo_id: RepoId, request: Request) -> Proposal:
         """Say what a conversion would make, from headers alone.
@@ -96,9 +95,9 @@ class Conversions:
         if repo_id.type is not RepoType.MODEL:
             raise Invalid("Only models are converted")
         repo = self._repos.get(viewer, repo_id, Action.DOWNLOAD)
-        target_id = _target_id(viewer, repo, request.repo)
-        target = self._find(viewer, target_id)
-        private = _privacy(viewer, repo, target, request.private)
+        target_id = target_id_of(viewer, request.repo or f"{repo.name.removesuffix('-GGUF')}-GGUF")
+        target = self._derived.find(viewer, target_id)
+        private = self._derived.privacy(viewer, [repo], target, request.private)
         source = open_source(
             self._reading, self._content, viewer, repo, request.revision, request.file, request.to
         )
@@ -106,7 +105,7 @@ class Conversions:
         return _proposal(source, target_id, private, exists=target is not None)
 
     def start(self, viewer: Viewer, repo_id: RepoId, request: Request) -> tuple[int, Proposal]:
-        """Queue a conversion; its number. Raises like `propose`, and Conflict if the file is there already."""
+        """Queue a conversion; its number. Raises as `propose` and `Jobs.enqueue` do, and Conflict if the file is there."""
         proposal = self.propose(viewer, repo_id, request)
         target_id = RepoId(RepoType.MODEL, *proposal.target.split("/"))
         if proposal.exists:
@@ -126,23 +125,16 @@ class Conversions:
             "made": not proposal.exists,
         }
         key = f"convert:{viewer.account_id}:{repo.id}:{proposal.target}:{proposal.path}"
-        number = self._queue.enqueue(
-            CONVERT_MODEL, spec, dedup_key=key, repo_id=repo.id, account_id=viewer.account_id, max_attempts=3
+        number = self._jobs.enqueue(
+            viewer,
+            CONVERT_MODEL,
+            spec,
+            priority=request.priority,
+            dedup_key=key,
+            repo_id=repo.id,
+            max_attempts=3,
         )
         return number, proposal
-
-    def job(self, viewer: Viewer, job_id: int) -> JobRow:
-        """A job that the viewer asked for; admins see all. Raises NotFound."""
-        if job_id > _MAX_JOB_ID:
-            raise NotFound(f"There is no job {str(job_id)[:20]}")
-        job = self._queue.get(job_id)
-        if viewer.anonymous or not (viewer.is_admin or job.account_id == viewer.account_id):
-            raise NotFound(f"There is no job {job_id}")
-        return job
-
-    def cancel(self, viewer: Viewer, job_id: int) -> None:
-        """Stop a job that the viewer asked for. Raises NotFound, Conflict."""
-        self._queue.cancel(self.job(viewer, job_id).id)
 
     def run(self, context: JobContext, spec: dict[str, Any]) -> dict[str, Any] | None:
         """The job: make the file, then publish it with its card in one commit. Every right is checked anew.
@@ -182,7 +174,14 @@ class Conversions:
                 return None
             staged.finish()
             size_bytes, sha256 = staged.size_bytes, staged.sha256
-            target = self._target(context, spec, viewer, source.at.repo)
+            target = self._derived.take(
+                viewer,
+                target_id_of(viewer, spec["target"]),
+                [source.at.repo],
+                context.state_dir,
+                private=spec["private"],
+                made=spec["made"],
+            )
             self._content.add_whole(target.id, sha256, size_bytes, staged)
         card = write_card(source.origin, source.at.metadata.card_data, source.plan, spec["path"], sha256)
         commit = self._commit(viewer, target, spec, PutLarge(spec["path"], sha256, size_bytes), card, source)
@@ -193,18 +192,6 @@ class Conversions:
             "size": size_bytes,
             "sha256": sha256,
         }
-
-    def _target(self, context: JobContext, spec: dict[str, Any], viewer: Viewer, source: RepoRow) -> RepoRow:
-        """The repo to publish in; one that an earlier attempt of this job made is taken up again."""
-        target_id = RepoId(RepoType.MODEL, *spec["target"].split("/"))
-        target, mark = self._find(viewer, target_id), context.state_dir / "making"
-        private = _privacy(viewer, source, target, spec["private"])
-        if target is not None and spec["made"] and not mark.exists():
-            raise Conflict(f"{spec['target']} was made by somebody else meanwhile")
-        if target is None:
-            mark.touch()
-            return self._repos.create(viewer, target_id, private=private)
-        return target
 
     def _commit(
         self, viewer: Viewer, target: RepoRow, spec: dict[str, Any], put: Operation, card: str, source: Source
@@ -220,36 +207,6 @@ class Conversions:
             f"Add {spec['path']}", f"Made from {origin.repo} at commit {origin.commit}:\n{files}"
         )
         return self._writing.commit(viewer, row, ref, message, operations).oid
-
-    def _find(self, viewer: Viewer, target_id: RepoId) -> RepoRow | None:
-        """The target if it exists and may be written to; None if it may be made. Raises Forbidden."""
-        try:
-            return self._repos.get(viewer, target_id, Action.WRITE)
-        except RepoNotFound:
-            self._repos.check_new(viewer, target_id)
-            return None
-
-
-def _target_id(viewer: Viewer, source: RepoRow, wanted: str | None) -> RepoId:
-    name = wanted or f"{source.name.removesuffix('-GGUF')}-GGUF"
-    namespace, slash, rest = name.partition("/")
-    return RepoId(RepoType.MODEL, namespace, rest) if slash else RepoId(RepoType.MODEL, viewer.name, name)
-
-
-def _privacy(viewer: Viewer, source: RepoRow, target: RepoRow | None, wanted: bool | None) -> bool | None:
-    """Whether a new target is private. Raises Forbidden where the source is more closed than what is asked for."""
-    if not (source.private or source.gated):
-        return wanted
-    if wanted is False and allowed(viewer, Action.ADMIN, source):
-        return False
-    shut = target is None or target.private or target.id == source.id
-    if wanted is False or not (shut or (target and target.gated and not source.private)):
-        what = "private" if source.private else "gated"
-        raise Forbidden(
-            f"{source.repo_id} is {what}: what is made from it is published privately",
-            hint="ask an admin of the source, who may say otherwise",
-        )
-    return True
 
 
 def _proposal(source: Source, target: RepoId, private: bool | None, *, exists: bool) -> Proposal:

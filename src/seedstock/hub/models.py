@@ -3,23 +3,37 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import msgspec
 
 from seedstock.accounts.permissions import Action, check
 from seedstock.content.service import Content
-from seedstock.core.errors import Invalid, ModelNotRunnable, RepoNotFound, Unauthenticated
+from seedstock.core.errors import (
+    Forbidden,
+    Invalid,
+    MissingBlob,
+    ModelNotRunnable,
+    NotFound,
+    RepoNotFound,
+    RevisionNotFound,
+    Unauthenticated,
+)
 from seedstock.core.names import RepoId, RepoType
 from seedstock.core.viewer import Viewer
 from seedstock.db.repos import RepoRow
+from seedstock.hub.fit import Fit, Fitting, made_type
 from seedstock.hub.listing import Listing, ListQuery
-from seedstock.hub.reading import Reading
+from seedstock.hub.preparation import Preparation
+from seedstock.hub.reading import Reading, RepoAt
+from seedstock.hub.repos import RepoMoved, repo_id_of
+from seedstock.hub.runnable import ADAPTER_WEIGHTS, Kind, base_of, kind_of, parts_of, pick_gguf
 from seedstock.hub.trees import Entry
-from seedstock.run.engines.base import ModelFile
+from seedstock.run.engine_cache import Made
+from seedstock.run.engines.base import AdapterFile, ModelFile
 
 _NAME = re.compile(r"(?P<ns>[^/@:]+)/(?P<name>[^/@:]+)(?P<rest>[@:].*)?\Z", re.DOTALL)
-_SHARD = re.compile(r"-\d{5}-of-\d{5}\.gguf\Z")
-_PREFERRED = ("q4_k_m", "q8_0")
+_ADAPTER_TAG = "peft"
 
 
 class ModelName(msgspec.Struct, frozen=True):
@@ -46,29 +60,6 @@ def parse_model_name(text: str) -> ModelName:
     return ModelName(RepoId(RepoType.MODEL, match["ns"], match["name"]), file, revision)
 
 
-def pick_gguf(entries: list[Entry], wanted: str | None) -> Entry | None:
-    """The GGUF file to run: the named file or quantisation; else Q4_K_M, Q8_0, or the first by name."""
-    found = [
-        entry
-        for entry in entries
-        if entry.digest and entry.path.lower().endswith(".gguf") and not _SHARD.search(entry.path)
-    ]
-    if wanted is not None:
-        exact = [entry for entry in found if entry.path == wanted]
-        return next(iter(exact or [entry for entry in found if wanted.lower() in _words(entry.path)]), None)
-    usable = [entry for entry in found if "mmproj" not in entry.path.lower()]
-    for quantisation in _PREFERRED:
-        for entry in usable:
-            if quantisation in _words(entry.path):
-                return entry
-    return next(iter(usable), None)
-
-
-def _words(path: str) -> set[str]:
-    stem = path.lower().rpartition("/")[2].removesuffix(".gguf")
-    return {stem, f"{stem}.gguf", *re.split(r"[-.]", stem)}
-
-
 class LocatedModel(msgspec.Struct, frozen=True):
     """A file to run, and the repo it is of."""
 
@@ -79,36 +70,181 @@ class LocatedModel(msgspec.Struct, frozen=True):
 class Models:
     """Runnable models of the hub."""
 
-    def __init__(self, reading: Reading, listing: Listing, content: Content) -> None:
+    def __init__(
+        self,
+        reading: Reading,
+        listing: Listing,
+        content: Content,
+        preparation: Preparation,
+        fitting: Fitting,
+        links_dir: Path,
+    ) -> None:
+        self.preparation = preparation
         self._reading = reading
         self._listing = listing
         self._content = content
+        self._fitting = fitting
+        self._links_dir = links_dir
 
     def locate(self, viewer: Viewer, name: str) -> LocatedModel:
         """The local file of a model that the viewer may run; may write a copy of it to the cache first.
 
-        Raises Unauthenticated, RepoNotFound, RevisionNotFound, ModelNotRunnable, Invalid.
+        Raises Unauthenticated, RepoNotFound, RevisionNotFound, GatedRepo, ModelNotRunnable, Invalid, and ModelPreparing
+        where a file has to be made first, which goes on.
         """
         if viewer.anonymous:
             raise Unauthenticated("Sign in or send a token to run models")
         wanted = parse_model_name(name)
         at = self._reading.repo_at(viewer, wanted.repo, wanted.revision)
         check(viewer, Action.DOWNLOAD, at.repo)
-        entry = pick_gguf(at.entries, wanted.file)
-        if entry is None or entry.digest is None:
-            what = f"no GGUF file {wanted.file!r}" if wanted.file else "no GGUF file"
-            raise ModelNotRunnable(f"{at.repo.repo_id} holds {what} that this hub can run")
-        path = self._content.materialise(entry.digest)
-        return LocatedModel(at.repo.id, ModelFile(entry.digest, str(path), entry.size_bytes))
+        if kind_of(at.entries, at.metadata) is not Kind.ADAPTER:
+            return LocatedModel(at.repo.id, self._whole(viewer, at, wanted.file))
+        base = self._base(viewer, at)
+        self._check_fit(self.fit_of(viewer, at, wanted.file))
+        file = self._whole(viewer, base, wanted.file)
+        parts = [Path(file.path), *_siblings(Path(file.path))] if file.rest_bytes else [Path(file.path)]
+        made = self.preparation.adapter(viewer, at, file.key, parts)
+        adapter = AdapterFile(made.sha256, str(made.path), made.size_bytes)
+        return LocatedModel(at.repo.id, msgspec.structs.replace(file, adapter=adapter))
 
     def list(self, viewer: Viewer, limit: int = 1000) -> list[RepoRow]:
-        """Repos that hold something runnable and that the viewer may read."""
+        """Repos that hold something runnable and that the viewer may read; adapters where their base is such a repo."""
         query = ListQuery(type=RepoType.MODEL, runnable=True, sort="name", ascending=True, limit=limit)
-        return self._listing.page(viewer, query).repos
+        whole = self._listing.page(viewer, query).repos
+        tagged = msgspec.structs.replace(query, runnable=None, tags=(_ADAPTER_TAG,))
+        adapters = self._reading.heads(viewer, self._listing.page(viewer, tagged).repos)
+        bases = {}
+        for at in adapters:
+            base = base_of(at.metadata)
+            if base is not None and kind_of(at.entries, at.metadata) is Kind.ADAPTER:
+                bases[at.repo.id] = str(base.repo)
+        here = self._listing.named(viewer, RepoType.MODEL, set(bases.values()))
+        found = {repo.id: repo for repo in whole}
+        for at in adapters:
+            named = here.get(bases.get(at.repo.id, ""))
+            if named is not None and named.runnable:
+                found[at.repo.id] = at.repo
+        return sorted(found.values(), key=lambda repo: (repo.name.lower(), repo.id))[:limit]
 
-    def get(self, viewer: Viewer, name: str) -> RepoRow:
+    def get(self, viewer: Viewer, name: str) -> RepoAt:
         """One runnable repo. Raises RepoNotFound."""
-        at = self._reading.repo_at(viewer, parse_model_name(name).repo)
-        if pick_gguf(at.entries, None) is None:
+        wanted = parse_model_name(name)
+        at = self._reading.repo_at(viewer, wanted.repo, wanted.revision)
+        if not self.runs(viewer, at):
             raise RepoNotFound(f"The model {name!r} does not exist or cannot be run")
-        return at.repo
+        return at
+
+    def runs(self, viewer: Viewer, at: RepoAt) -> bool:
+        """Whether an engine of this hub can load something of the revision for the viewer, as far as names tell."""
+        if at.repo.type != RepoType.MODEL:
+            return False
+        kind = kind_of(at.entries, at.metadata)
+        if kind is not Kind.ADAPTER:
+            return kind is not None
+        try:
+            base = self._base(viewer, at)
+        except (NotFound, Forbidden, Unauthenticated):
+            return False
+        return kind_of(base.entries, base.metadata) in {Kind.GGUF, Kind.SAFETENSORS}
+
+    def fit(self, viewer: Viewer, name: str) -> Fit:
+        """What a model needs of memory. Raises RepoNotFound, GatedRepo, ModelNotRunnable, UnsupportedFormat."""
+        wanted = parse_model_name(name)
+        at = self._reading.repo_at(viewer, wanted.repo, wanted.revision)
+        check(viewer, Action.DOWNLOAD, at.repo)
+        return self.fit_of(viewer, at, wanted.file)
+
+    def fit_of(self, viewer: Viewer, at: RepoAt, wanted: str | None = None) -> Fit:
+        """`fit`, of a repo that the viewer may read."""
+        if kind_of(at.entries, at.metadata) is Kind.ADAPTER:
+            fit = self.fit_of(viewer, self._base(viewer, at), wanted)
+            held = {entry.path: entry.size_bytes for entry in at.entries}
+            return msgspec.structs.replace(fit, adapter_bytes=held[ADAPTER_WEIGHTS])
+        if _converted(at, wanted):
+            return self._fitting.of_safetensors(viewer, at)
+        return self._fitting.of_gguf(at, self._gguf(at, wanted))
+
+    def _whole(self, viewer: Viewer, at: RepoAt, wanted: str | None) -> ModelFile:
+        """A whole model, made if need be."""
+        if not _converted(at, wanted):
+            return self._stored(at, self._gguf(at, wanted))
+        self._check_fit(self.fit_of(viewer, at))
+        made: Made = self.preparation.model(viewer, at, made_type(at))
+        return ModelFile(made.sha256, str(made.path), made.size_bytes)
+
+    def _gguf(self, at: RepoAt, wanted: str | None) -> Entry:
+        entry = pick_gguf(at.entries, wanted)
+        if entry is None or entry.digest is None:
+            what = (
+                f"no GGUF file {wanted!r}"
+                if wanted
+                else "no GGUF file, and no weights that one can be made of,"
+            )
+            raise ModelNotRunnable(f"{at.repo.repo_id} holds {what} that this hub can run")
+        parts = [part.digest for part in parts_of(at.entries, entry) if part.digest]
+        # By way of the repo's own files: a pointer alone is no right to the bytes.
+        if len(self._content.find_in_repo(at.repo.id, parts)) < len(set(parts)):
+            raise MissingBlob(f"{entry.path} points at a file that this repository was not given")
+        return entry
+
+    def _stored(self, at: RepoAt, first: Entry) -> ModelFile:
+        """A file of the repo, or its first part in a folder where the others lie beside it under their names."""
+        parts = [(part.path, part.digest or "", part.size_bytes) for part in parts_of(at.entries, first)]
+        paths = [self._content.materialise(digest) for _, digest, _ in parts]
+        _, key, size_bytes = parts[0]
+        if len(parts) == 1:
+            return ModelFile(key, str(paths[0]), size_bytes)
+        folder = self._links_dir / key
+        folder.mkdir(parents=True, exist_ok=True)
+        links = [folder / f"model-{n:05d}-of-{len(parts):05d}.gguf" for n in range(1, len(parts) + 1)]
+        for link, path in zip(links, paths, strict=True):
+            _link(link, path)
+        rest = sum(size for _, _, size in parts[1:])
+        return ModelFile(key, str(links[0]), size_bytes, rest_bytes=rest)
+
+    def _base(self, viewer: Viewer, at: RepoAt) -> RepoAt:
+        """The base of an adapter, if the viewer may read it; one that is private is not there."""
+        base = base_of(at.metadata)
+        if base is None:
+            raise ModelNotRunnable(f"{at.repo.repo_id} is an adapter that names no base")
+        try:
+            found = self._reading.repo_at(viewer, base.repo, base.revision)
+        except RepoMoved as moved:
+            found = self._reading.repo_at(viewer, repo_id_of(moved.repo), base.revision)
+        except RevisionNotFound:
+            raise ModelNotRunnable(
+                f"{at.repo.repo_id} is an adapter of {base.repo} at commit {base.revision}, which is not on this hub"
+            ) from None
+        except RepoNotFound:
+            raise ModelNotRunnable(
+                f"{at.repo.repo_id} is an adapter of {base.repo}, which is not on this hub",
+                hint="publish the base here under that name",
+            ) from None
+        check(viewer, Action.DOWNLOAD, found.repo)
+        if kind_of(found.entries, found.metadata) is Kind.ADAPTER:
+            raise ModelNotRunnable(f"{at.repo.repo_id} is an adapter of an adapter, {base.repo}")
+        return found
+
+    def _check_fit(self, fit: Fit) -> None:
+        """Refuse what could not be loaded before anything is made of it."""
+        fit.estimate.check(fit.limit_bytes - fit.adapter_bytes)
+
+
+def _converted(at: RepoAt, wanted: str | None) -> bool:
+    """Whether a file is made of the weights; the type that it is made in may be named."""
+    is_converted = kind_of(at.entries, at.metadata) is Kind.SAFETENSORS
+    return is_converted and (wanted is None or wanted.upper() == made_type(at))
+
+
+def _siblings(first: Path) -> list[Path]:
+    return sorted(path for path in first.parent.iterdir() if path != first)
+
+
+def _link(link: Path, target: Path) -> None:
+    """Have `link` lead to `target`, whatever it led to."""
+    if link.is_symlink() and link.readlink() == target:
+        return
+    fresh = link.with_name(f"{link.name}.new")
+    fresh.unlink(missing_ok=True)
+    fresh.symlink_to(target)
+    fresh.replace(link)

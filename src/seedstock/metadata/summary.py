@@ -15,7 +15,7 @@ from seedstock.core.errors import HubError, Unavailable, UnsupportedFormat
 from seedstock.core.names import RepoType
 from seedstock.metadata.card import Card, parse_card, texts
 from seedstock.metadata.source import FileEntry, read_whole
-from seedstock.metadata.tags import BaseModels, FileFacts, derive_tags
+from seedstock.metadata.tags import ADAPTER_CONFIG, BaseModels, FileFacts, derive_tags
 from seedstock.metadata.weights import (
     FileProblem,
     GgufSummary,
@@ -29,6 +29,7 @@ MAX_README_BYTES = 8 << 20
 MAX_CONFIG_BYTES = 4 << 20
 MAX_TOKENIZER_CONFIG_BYTES = 32 << 20
 _CONFIG_FIELDS = ("architectures", "model_type", "quantization_config", "auto_map")
+_ADAPTER_FIELDS = ("base_model_name_or_path", "revision", "task_type", "peft_type")
 _TEMPLATE_FILES = ("chat_template.jinja", "chat_template.json")
 
 _Token = str | dict[str, Any] | None
@@ -114,6 +115,7 @@ def summarise(
     config = commit.find_json("config.json", dict[str, Any], MAX_CONFIG_BYTES) or {}
     tokenizer = commit.find_json("tokenizer_config.json", _TokenizerConfig, MAX_TOKENIZER_CONFIG_BYTES)
     pipeline = commit.find_json("model_index.json", dict[str, Any], MAX_CONFIG_BYTES) or {}
+    adapter = commit.find_json(ADAPTER_CONFIG, dict[str, Any], MAX_CONFIG_BYTES) or {}
     weights = read_weights(files, open_file, commit.problems)
     class_name = pipeline.get("_class_name")
     facts = FileFacts(
@@ -132,7 +134,7 @@ def summarise(
         pipeline_tag=tagging.pipeline_tag,
         library_name=tagging.library_name,
         base_models=tagging.base_models,
-        config=_config_subset(config, tokenizer),
+        config=_config_subset(config, tokenizer, adapter),
         context_length=_context_length(config, weights.gguf),
         safetensors=weights.safetensors,
         gguf=weights.gguf,
@@ -164,8 +166,13 @@ def _has_chat_template(commit: _Commit, tokenizer: _TokenizerConfig | None, gguf
     return bool((tokenizer and tokenizer.chat_template) or (gguf and gguf.chat_template))
 
 
-def _config_subset(config: dict[str, Any], tokenizer: _TokenizerConfig | None) -> dict[str, Any] | None:
+def _config_subset(
+    config: dict[str, Any], tokenizer: _TokenizerConfig | None, adapter: dict[str, Any]
+) -> dict[str, Any] | None:
     subset = {field: config[field] for field in _CONFIG_FIELDS if config.get(field) is not None}
+    peft = {name: adapter[name][:400] for name in _ADAPTER_FIELDS if isinstance(adapter.get(name), str)}
+    if peft:
+        subset["peft"] = peft
     if tokenizer is not None:
         kept = {name: value for name, value in msgspec.structs.asdict(tokenizer).items() if value is not None}
         subset["tokenizer_config"] = kept

@@ -15,6 +15,7 @@ DATASET_FIELDS = (
     "task_categories task_ids size_categories annotations_creators language_creators multilinguality"
     " source_datasets".split()
 )
+ADAPTER_CONFIG = "adapter_config.json"
 _ARXIV = re.compile(r"arxiv\.org/(?:abs|pdf|html)/(\d{4}\.\d{4,5})", re.IGNORECASE)
 _TASKS = {
     "ForCausalLM": "text-generation",
@@ -40,7 +41,7 @@ _NAME_TAGS = (
 _PATH_TAGS = (
     ("model_index.json", "diffusers"),
     ("modules.json", "sentence-transformers"),
-    ("adapter_config.json", "peft"),
+    (ADAPTER_CONFIG, "peft"),
 )
 _MODALITIES = {"imagefolder": "image", "audiofolder": "audio", "text": "text"}
 
@@ -106,7 +107,7 @@ def _library(facts: FileFacts) -> str | None:
         return "diffusers"
     if "modules.json" in paths:
         return "sentence-transformers"
-    if "adapter_config.json" in paths:
+    if ADAPTER_CONFIG in paths:
         return "peft"
     return "transformers" if _is_transformers(facts.config) else None
 
@@ -162,7 +163,7 @@ def _base_models(data: dict[str, Any], facts: FileFacts) -> BaseModels | None:
 def _guess_relation(models: tuple[str, ...], facts: FileFacts) -> str:
     if len(models) > 1:
         return "merge"
-    if "adapter_config.json" in facts.paths:
+    if ADAPTER_CONFIG in facts.paths:
         return "adapter"
     if facts.config.get("quantization_config") or any(path.lower().endswith(".gguf") for path in facts.paths):
         return "quantized"

@@ -9,13 +9,22 @@ import os
 import secrets
 import signal
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
 import seedstock
 from seedstock.core.errors import EngineFailed, HubError, ModelNotRunnable
-from seedstock.run.engines.base import Endpoint, Engine, ModelFile, Plan, Ready, Secrets
+from seedstock.run.engines.base import (
+    AdapterFile,
+    Endpoint,
+    Engine,
+    ModelFile,
+    Plan,
+    Ready,
+    Secrets,
+)
 
 logger = logging.getLogger(__name__)
 _KEPT_LOG_LINES = 40
@@ -92,9 +101,14 @@ class EngineProcess:
 
 
 async def start_engine(
-    engine: Engine, model: ModelFile, plan: Plan, *, start_timeout_s: float
+    engine: Engine,
+    model: ModelFile,
+    plan: Plan,
+    *,
+    start_timeout_s: float,
+    adapters: Sequence[AdapterFile] = (),
 ) -> EngineProcess:
-    """Start a child for `model` and wait until it answers.
+    """Start a child for `model` and its adapters and wait until it answers.
 
     Raises ModelNotRunnable if the engine refuses the file, EngineFailed if it dies or takes too long;
     in both cases, and when cancelled, no process is left.
@@ -102,7 +116,7 @@ async def start_engine(
     pipe = asyncio.subprocess.PIPE
     process = EngineProcess(
         await asyncio.create_subprocess_exec(
-            *engine.command(model, plan),
+            *engine.command(model, plan, adapters),
             stdin=pipe,
             stdout=pipe,
             stderr=pipe,

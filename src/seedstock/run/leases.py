@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+import msgspec
+
 from seedstock.core.errors import HubError
 from seedstock.run.engine_process import EngineProcess
-from seedstock.run.engines.base import Endpoint, ModelFile, Plan
+from seedstock.run.engines.base import AdapterFile, Endpoint, ModelFile, Plan
 from seedstock.run.wire import ModelStatus, State
 
 Identity = tuple[str, int | None]
@@ -20,7 +22,9 @@ class Ticket:
     def __init__(self, model: ModelFile, plan: Plan, notify: Notify, now_s: float) -> None:
         self.identity: Identity = (model.key, model.context)
         self.model = model
+        self.adapter = model.adapter
         self.plan = plan
+        self.holder: Loaded | None = None
         self.since_s = now_s
         self.starving = False
         loop = asyncio.get_running_loop()
@@ -28,6 +32,11 @@ class Ticket:
         self.lost: asyncio.Future[HubError] = loop.create_future()
         self._notify = notify
         self._told: tuple[State, str] | None = None
+
+    @property
+    def memory_bytes(self) -> int:
+        """What it takes to load the model for this request alone."""
+        return self.plan.memory_bytes + (self.adapter.size_bytes if self.adapter else 0)
 
     def tell(self, state: State, detail: str = "") -> None:
         """Report progress, once per change."""
@@ -47,10 +56,11 @@ class Ticket:
 
 
 class Loaded:
-    """A model that is loading (`process` is None), running or stopping."""
+    """A model that is loading (`process` is None), running, stopping, or retiring: replaced, but still answering."""
 
-    def __init__(self, ticket: Ticket, now_s: float) -> None:
+    def __init__(self, ticket: Ticket, adapters: tuple[AdapterFile, ...], now_s: float) -> None:
         self.identity = ticket.identity
+        self.adapters = adapters
         self.model = ticket.model
         self.plan = ticket.plan
         self.process: EngineProcess | None = None
@@ -58,12 +68,28 @@ class Loaded:
         self.ready_s = now_s
         self.used_s = now_s
         self.stopping = False
+        self.retiring = False
         self._expiry: asyncio.TimerHandle | None = None
 
     @property
     def endpoint(self) -> Endpoint | None:
         """Where it answers, once it does."""
         return self.process.endpoint if self.process else None
+
+    @property
+    def memory_bytes(self) -> int:
+        """The estimate for the model, and its adapters' files."""
+        return self.plan.memory_bytes + sum(adapter.size_bytes for adapter in self.adapters)
+
+    def serves(self, adapter: AdapterFile | None) -> bool:
+        """Whether it answers with that adapter."""
+        return adapter is None or any(one.key == adapter.key for one in self.adapters)
+
+    def endpoint_for(self, adapter: AdapterFile | None, endpoint: Endpoint) -> Endpoint:
+        """The endpoint, with the number of the adapter."""
+        keys = [one.key for one in self.adapters]
+        number = None if adapter is None else keys.index(adapter.key)
+        return msgspec.structs.replace(endpoint, adapters=len(keys), adapter=number)
 
     @property
     def evictable(self) -> bool:
@@ -84,14 +110,17 @@ class Loaded:
 
     def status(self, now_s: float) -> ModelStatus:
         """A snapshot."""
-        state = "stopping" if self.stopping else "ready" if self.process else "loading"
+        state = "ready" if self.process else "loading"
+        if self.stopping or self.retiring:
+            state = "stopping" if self.stopping else "retiring"
         return ModelStatus(
             key=self.model.key,
             state=state,
             pid=self.process.pid if self.process else None,
-            memory_bytes=self.plan.memory_bytes,
+            memory_bytes=self.memory_bytes,
             leases=len(self.leases),
             slots=self.plan.slots,
             context_tokens=self.plan.context_tokens,
             idle_s=0.0 if self.leases else now_s - self.used_s,
+            adapters=[adapter.key for adapter in self.adapters],
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import httpx
+import msgspec
 
 from seedstock.core.errors import EngineFailed, HubError, Invalid
 from seedstock.run.client import fetch_status, lease
@@ -86,6 +87,7 @@ class ModelRunner:
     async def _complete(self, model: ModelFile, request: EngineRequest) -> bytes:
         async with lease(self._socket_path, model, timeout_s=self._lease_timeout_s) as endpoint:
             _check(request, endpoint)
+            request = _with_adapter(request, endpoint)
             return await complete(self._client, endpoint, request, timeout_s=self._answer_timeout_s)
 
     async def _open_stream(self, model: ModelFile, request: EngineRequest) -> EventStream:
@@ -99,6 +101,7 @@ class ModelRunner:
     async def _events(self, model: ModelFile, request: EngineRequest) -> AsyncGenerator[bytes]:
         async with lease(self._socket_path, model, timeout_s=self._lease_timeout_s) as endpoint:
             _check(request, endpoint)
+            request = _with_adapter(request, endpoint)
             events = stream(self._client, endpoint, request, timeout_s=self._answer_timeout_s)
             async with aclosing(events):
                 async for event in events:
@@ -110,6 +113,19 @@ def _check(request: EngineRequest, endpoint: Endpoint) -> None:
     for ability in request.needs:
         if ability not in endpoint.abilities:
             raise Invalid(_LACKS[ability])
+
+
+def _with_adapter(request: EngineRequest, endpoint: Endpoint) -> EngineRequest:
+    """The request with the adapter that it is for; where there are some, "none" has to be said too.
+
+    A request that says nothing is answered without any, but after the cached prompt of one that said something
+    (llama.cpp 2026.10): its answer would be another model's.
+    """
+    if not endpoint.adapters or not request.generates:
+        return request
+    number, scale = (0, 0.0) if endpoint.adapter is None else (endpoint.adapter, 1.0)
+    named = msgspec.json.encode({"lora": [{"id": number, "scale": scale}]})
+    return msgspec.structs.replace(request, body=named[:-1] + b"," + request.body[1:])
 
 
 async def _again_if_unreached(attempt: Callable[[], Awaitable[_Answer]]) -> _Answer:

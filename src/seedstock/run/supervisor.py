@@ -108,7 +108,9 @@ async def _serve_lease(
     scheduler: Scheduler, model: ModelFile, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> None:
     """Hold a slot until the worker closes the connection or the engine dies."""
-    _check_file(model)
+    _check_file(model.path, model.size_bytes)
+    if model.adapter is not None:
+        _check_file(model.adapter.path, model.adapter.size_bytes)
     gone = asyncio.create_task(reader.read())
     notify = lambda state, detail: _write(writer, Told(state, detail))  # noqa: E731
     wanted = asyncio.create_task(scheduler.acquire(model, notify))
@@ -131,16 +133,16 @@ async def _serve_lease(
         await asyncio.gather(gone, wanted, return_exceptions=True)
 
 
-def _check_file(model: ModelFile) -> None:
-    path = Path(model.path)
+def _check_file(name: str, size_bytes: int) -> None:
+    path = Path(name)
     try:
         found = path.stat()
     except OSError as error:
         raise Invalid(f"The model file cannot be read: {error.strerror}") from error
     if not path.is_absolute() or not stat.S_ISREG(found.st_mode):
         raise Invalid("The model path must be absolute and name a regular file")
-    if found.st_size != model.size_bytes:
-        raise Invalid(f"The model file has {found.st_size} bytes, not {model.size_bytes}")
+    if found.st_size != size_bytes:
+        raise Invalid(f"The model file has {found.st_size} bytes, not {size_bytes}")
 
 
 def _write(writer: asyncio.StreamWriter, line: msgspec.Struct) -> None:

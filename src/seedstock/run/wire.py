@@ -62,6 +62,7 @@ class ModelStatus(msgspec.Struct, frozen=True):
     slots: int
     context_tokens: int
     idle_s: float
+    adapters: list[str] = []
 
 
 class Status(msgspec.Struct, frozen=True):

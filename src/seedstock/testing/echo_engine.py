@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from seedstock.core.errors import ModelNotRunnable
-from seedstock.run.engines.base import Capabilities, Endpoint, ModelFile, Plan
+from seedstock.run.engines.base import AdapterFile, Capabilities, Endpoint, ModelFile, Plan
 from seedstock.run.engines.loopback import answers_ok
 
 
@@ -21,6 +21,7 @@ class Behaviour(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a model file of this engine says about itself.
 
     A prompt whose last word is `crash` kills the child after one token; `slow` makes it answer forever.
+    An adapter is a text that answers begin with; with the adapter `bad` it does not start.
     """
 
     memory_bytes: int = 100
@@ -55,10 +56,11 @@ class EchoEngine(msgspec.Struct, frozen=True):
             raise ModelNotRunnable(f"This model needs {behaviour.memory_bytes} bytes of {memory_limit_bytes}")
         return Plan(behaviour.memory_bytes, behaviour.slots, model.context or 64)
 
-    def command(self, model: ModelFile, plan: Plan) -> Sequence[str]:
+    def command(self, model: ModelFile, plan: Plan, adapters: Sequence[AdapterFile] = ()) -> Sequence[str]:
         """Run the child module with this interpreter."""
         module = "seedstock.testing.echo_engine_child"
-        return [sys.executable, "-m", module, model.path, str(os.getpid()), str(plan.context_tokens)]
+        numbers = [str(os.getpid()), str(plan.context_tokens)]
+        return [sys.executable, "-m", module, model.path, *numbers, *(one.path for one in adapters)]
 
     async def is_healthy(self, endpoint: Endpoint) -> bool:
         """Whether `/health` answers 200."""

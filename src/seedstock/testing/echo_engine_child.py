@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from seedstock.run.engines import child_guard
@@ -19,8 +20,9 @@ _SLOW_TOKEN_S = 0.01
 class _Server:
     """Counts the answers in progress; `/slots` tells, as llama.cpp does."""
 
-    def __init__(self, api_key: str, context_tokens: int) -> None:
+    def __init__(self, api_key: str, context_tokens: int, adapters: list[str]) -> None:
         self._api_key = api_key
+        self._adapters = adapters
         self._context_tokens = context_tokens
         self._busy = 0
 
@@ -58,6 +60,7 @@ class _Server:
             }
             _send(writer, 400, {"error": error | {"n_ctx": self._context_tokens}})
             return
+        words = [self._adapters[one["id"]] for one in body.get("lora", []) if one["scale"]] + words
         self._busy += 1
         try:
             if body.get("stream"):
@@ -109,24 +112,27 @@ def _send(writer: asyncio.StreamWriter, status: int, body: dict[str, Any]) -> No
     writer.write(head.encode() + data)
 
 
-async def _serve(api_key: str, context_tokens: int, ready_fd: int) -> None:
-    server = await asyncio.start_server(_Server(api_key, context_tokens).on_connection, "127.0.0.1", 0)
+async def _serve(api_key: str, context_tokens: int, adapters: list[str], ready_fd: int) -> None:
+    handler = _Server(api_key, context_tokens, adapters)
+    server = await asyncio.start_server(handler.on_connection, "127.0.0.1", 0)
     child_guard.announce(ready_fd, Ready(port=server.sockets[0].getsockname()[1]))
     await server.serve_forever()
 
 
 def main() -> None:
     """Behave as the model file says."""
-    model_path, parent_pid, context_tokens = sys.argv[1:]
+    model_path, parent_pid, context_tokens, *adapter_paths = sys.argv[1:]
+    adapters = [Path(path).read_text() for path in adapter_paths]
     secrets, ready_fd = child_guard.enter(int(parent_pid))
     behaviour = read_behaviour(model_path)
     time.sleep(behaviour.load_s)
     if behaviour.crash_on_load:
         os.abort()
-    if behaviour.load_error:
-        child_guard.announce(ready_fd, Ready(error=behaviour.load_error))
+    error = "a bad adapter" if "bad" in adapters else behaviour.load_error
+    if error:
+        child_guard.announce(ready_fd, Ready(error=error))
         return
-    asyncio.run(_serve(secrets.api_key, int(context_tokens), ready_fd))
+    asyncio.run(_serve(secrets.api_key, int(context_tokens), adapters, ready_fd))
 
 
 if __name__ == "__main__":

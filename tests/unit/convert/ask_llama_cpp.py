@@ -1,4 +1,4 @@
-"""`python ask_llama_cpp.py MODEL CONTEXT`, requests as JSON on stdin: a process, because a server cannot be closed."""
+"""`python ask_llama_cpp.py MODEL CONTEXT [ADAPTER ...]`, requests as JSON on stdin: a process, because a server cannot be closed."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import xllamacpp
 params = xllamacpp.CommonParams()
 params.model.path = sys.argv[1]
 params.port = 0
+params.lora_init_without_apply = True
+params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(path, 0.0) for path in sys.argv[3:]]
 params.n_parallel = 1
 params.n_ctx = int(sys.argv[2])
 params.warmup = False

@@ -30,6 +30,14 @@ class Ability(StrEnum):
     """Its chat template heeds how long it should think."""
 
 
+class AdapterFile(msgspec.Struct, frozen=True):
+    """A change to a loaded model, small beside it; `key` names its content."""
+
+    key: str
+    path: str
+    size_bytes: int
+
+
 class ModelFile(msgspec.Struct, frozen=True):
     """One model on disk.
 
@@ -40,6 +48,15 @@ class ModelFile(msgspec.Struct, frozen=True):
     path: str
     size_bytes: int
     context: int | None = None
+    rest_bytes: int = 0
+    """Of further parts that lie beside the first."""
+    adapter: AdapterFile | None = None
+    """Asked for with the model, and served from the same weights as the model without it."""
+
+    @property
+    def weights_bytes(self) -> int:
+        """All parts together."""
+        return self.size_bytes + self.rest_bytes
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -64,6 +81,10 @@ class Endpoint(msgspec.Struct, frozen=True):
     slots: int
     context_tokens: int
     abilities: tuple[Ability, ...] = ()
+    adapters: int = 0
+    """How many adapters are loaded beside the model."""
+    adapter: int | None = None
+    """Which of them the lease is for."""
 
 
 class Secrets(msgspec.Struct, frozen=True):
@@ -110,8 +131,8 @@ class Engine(Protocol):
         """
         ...
 
-    def command(self, model: ModelFile, plan: Plan) -> Sequence[str]:
-        """Argument list of the child process."""
+    def command(self, model: ModelFile, plan: Plan, adapters: Sequence[AdapterFile] = ()) -> Sequence[str]:
+        """Argument list of the child process; it answers with the adapter of the number that a request names."""
         ...
 
     async def is_healthy(self, endpoint: Endpoint) -> bool:

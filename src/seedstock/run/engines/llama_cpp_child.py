@@ -7,9 +7,11 @@ Native code that crashes takes this process and nothing else. There is no orderl
 from __future__ import annotations
 
 import argparse
+import ctypes
 import http.client
 import os
 import signal
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +28,8 @@ class _Props(msgspec.Struct):
     chat_template_caps: dict[str, object] = msgspec.field(default_factory=dict)
 
 
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_LARGE_BYTES = 1 << 20
 _PING_INTERVAL_S = 15  # comment lines keep proxies from cutting a stream during a long prefill
 
 
@@ -34,10 +38,12 @@ def main() -> None:
     options = _parse_options()
     secrets, ready_fd = child_guard.enter(options.parent_pid)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the group; the supervisor decides
-    error = _problem_with(options.model)
+    error = next(filter(None, map(_problem_with, [options.model, *options.adapter])), "")
     if error:
         child_guard.announce(ready_fd, Ready(error=error))
         return
+    if options.adapter:
+        _give_memory_back()
     import xllamacpp
 
     try:
@@ -52,6 +58,18 @@ def main() -> None:
         signal.pause()
 
 
+def _give_memory_back() -> None:
+    """Have large blocks returned to the system when they are freed.
+
+    llama.cpp plans its graph anew whenever another adapter acts; of what that frees, the allocator kept some 30 MB
+    (10 adapters in turn, model of 95 MB: 219 MB instead of 180).
+    """
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        for option in (_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD):
+            libc.mallopt(option, _LARGE_BYTES)
+
+
 def _parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="seedstock-llama-cpp")
     parser.add_argument("--model", type=Path, required=True)
@@ -60,6 +78,7 @@ def _parse_options() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--micro-batch-tokens", type=int, required=True)
     parser.add_argument("--embedding", action="store_true")
+    parser.add_argument("--adapter", type=Path, action="append", default=[])
     parser.add_argument("--parent-pid", type=int, required=True)
     return parser.parse_args()
 
@@ -106,6 +125,9 @@ def _params(options: argparse.Namespace, api_key: str) -> CommonParams:
     params.cache_idle_slots = False
     params.cpuparams.n_threads = options.threads
     params.cpuparams_batch.n_threads = options.threads
+    # No adapter acts but in a request that names it; llama.cpp loads them at the start and never after.
+    params.lora_init_without_apply = True
+    params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(path), 0.0) for path in options.adapter]
     params.ui = False
     params.offline = True
     params.sse_ping_interval = _PING_INTERVAL_S
