@@ -5,7 +5,7 @@ What the viewer may not see is an `Unknown` by the name that a card gives it, as
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from seedstock.core.clock import iso
 from seedstock.core.names import RepoId, RepoType
@@ -53,16 +53,26 @@ _EVIDENCE = {
 }
 
 
+ReadRecipe = Callable[[Viewer, ModelRevision], Recipe | None]
+"""What the recipe of a revision shows a viewer."""
+
+
 class Gathering:
     """Reads facts from the hub for a viewer."""
 
     def __init__(
-        self, database: Database, revisions: ModelRevisions, lineage: Lineage, listing: Listing
+        self,
+        database: Database,
+        revisions: ModelRevisions,
+        lineage: Lineage,
+        listing: Listing,
+        read_recipe: ReadRecipe,
     ) -> None:
         self._database = database
         self._revisions = revisions
         self._lineage = lineage
         self._listing = listing
+        self._read_recipe = read_recipe
 
     def ancestry(self, viewer: Viewer, repo_id: RepoId, revision: str = "main") -> tuple[RepoRow, Ancestry]:
         """A model and its ancestors. Raises RepoNotFound, RevisionNotFound."""
@@ -103,7 +113,7 @@ class Gathering:
             private=repo.private,
             publisher=_publisher(profile),
             datasets=self._datasets(viewer, revision),
-            recipe=Recipe() if revision.find("recipe.toml") is not None else None,
+            recipe=self._read_recipe(viewer, revision),
             refs=refs,
             released_at=iso(repo.created_at),
         )
