@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +12,16 @@ import msgspec
 from seedstock.core.errors import Integrity
 from seedstock.hub.conversions import CONVERT_MODEL
 from seedstock.hub.index_queue import ANALYSE_LINEAGE, CHECK_SIGNATURE, GRADE_OPENNESS, INDEX_REVISION
-from seedstock.jobs.kinds import JobContext, JobKind
+from seedstock.jobs.kinds import JobContext, JobKind, Lane
+from seedstock.replications.service import REPLICATE_MODEL
+from seedstock.variants.service import ADAPT_MODEL
 from seedstock.wiring import Hub
 
 _HOUR_S = 3600.0
 _STAGED_S = 2 * 24 * _HOUR_S
 _BATCH = 100
+_TRAINING_S = 7 * 24 * _HOUR_S
+_SAVING_S = 120.0  # a checkpoint of a model that fills the memory, onto a slow disk
 _ANALYSIS_MEMORY_BYTES = 6 << 30
 _CONVERSION_MEMORY_BYTES = (
     2 << 30
@@ -46,40 +52,33 @@ def job_kinds(hub: Hub) -> dict[str, JobKind]:
         return {"queued": hub.analyst.ask_all(_BATCH)}
 
     options = msgspec.to_builtins(hub.settings, enc_hook=str)
+    isolated = partial(
+        JobKind, work=None, services="seedstock.wiring:reopen_hub", services_options=options, max_attempts=3
+    )
+    training = partial(
+        isolated,
+        lane=Lane.TRAINING,
+        timeout_s=_TRAINING_S,
+        grace_s=_SAVING_S,
+        memory_bytes=hub.settings.adapt_memory_bytes or _most_of_memory(),
+    )
     kinds = [
         JobKind(INDEX_REVISION, index, lease_s=120.0),
-        JobKind(
-            ANALYSE_LINEAGE,
-            None,
-            entry="seedstock.housekeeping:analyse_lineage",
-            services="seedstock.wiring:reopen_hub",
-            services_options=options,
-            max_attempts=3,
-            memory_bytes=_ANALYSIS_MEMORY_BYTES,
-        ),
-        JobKind(
+        isolated(ANALYSE_LINEAGE, entry=f"{__name__}:analyse_lineage", memory_bytes=_ANALYSIS_MEMORY_BYTES),
+        isolated(
             CHECK_SIGNATURE,
-            None,
-            entry="seedstock.housekeeping:check_signature",
-            services="seedstock.wiring:reopen_hub",
-            services_options=options,
-            max_attempts=2,
+            entry=f"{__name__}:check_signature",
             memory_bytes=_ANALYSIS_MEMORY_BYTES,
+            max_attempts=2,
         ),
-        JobKind(
-            CONVERT_MODEL,
-            None,
-            entry="seedstock.housekeeping:convert_model",
-            services="seedstock.wiring:reopen_hub",
-            services_options=options,
-            max_attempts=3,
-            memory_bytes=_CONVERSION_MEMORY_BYTES,
-        ),
+        isolated(CONVERT_MODEL, entry=f"{__name__}:convert_model", memory_bytes=_CONVERSION_MEMORY_BYTES),
+        training(ADAPT_MODEL, entry=f"{__name__}:adapt_model"),
+        training(REPLICATE_MODEL, entry=f"{__name__}:replicate_model"),
         JobKind(GRADE_OPENNESS, grade, lease_s=120.0),
         JobKind("ask_lineage", ask_lineage, every_s=600.0, max_attempts=1),
         JobKind("rank", rank, every_s=300.0, max_attempts=1),
         JobKind("sweep_staging", sweep, every_s=6 * _HOUR_S, max_attempts=1),
-        JobKind("scrub", scrub, slow=True, every_s=7 * 24 * _HOUR_S, max_attempts=3),
+        JobKind("scrub", scrub, lane=Lane.SLOW, every_s=7 * 24 * _HOUR_S, max_attempts=3),
     ]
     return {kind.name: kind for kind in kinds}
 
@@ -92,6 +91,23 @@ def analyse_lineage(context: JobContext, spec: dict[str, Any], hub: Hub) -> dict
 def convert_model(context: JobContext, spec: dict[str, Any], hub: Hub) -> dict[str, Any] | None:
     """The job of that name, in a process of its own: weights of strangers are quantised in native code."""
     return hub.conversions.run(context, spec)
+
+
+def adapt_model(context: JobContext, spec: dict[str, Any], hub: Hub) -> dict[str, Any] | None:
+    """The job of that name, in a process of its own, which starts the stages in theirs."""
+    return hub.variants.run(context, spec)
+
+
+def replicate_model(context: JobContext, spec: dict[str, Any], hub: Hub) -> dict[str, Any] | None:
+    """The job of that name, in a process of its own, which starts the stages in theirs."""
+    found = hub.replications.run(context, spec)
+    if found is not None:
+        hub.queue.enqueue(GRADE_OPENNESS, {"repo_id": spec["repo_id"]}, repo_id=spec["repo_id"])
+    return found
+
+
+def _most_of_memory() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * 4 // 5
 
 
 def check_signature(_context: JobContext, spec: dict[str, Any], hub: Hub) -> dict[str, Any] | None:

@@ -35,8 +35,25 @@ class Settings(msgspec.Struct, frozen=True):
     """Memory that loaded models may take in all; None: half of the machine's."""
     engine_idle_s: float = 300.0
     engine_threads: int | None = None
+    launcher: str = "local"
+    """Where training runs: `local`, or the address of a Ray cluster as `ray://host:10001`."""
+    adapt_memory_bytes: int | None = None
+    """Memory that a job which trains or merges may take; None: four fifths of the machine's."""
+    engine_cache_bytes: int = 64 << 30
+    """Disk that files made for engines may take in all; the least recently used are removed first."""
+    slow_lanes: int = 1
+    """Analyses and conversions that a worker runs at a time."""
+    training_lanes: int = 1
+    jobs_running_per_account: int = 2
+    """In each kind of lane, over all workers."""
+    jobs_queued_per_account: int = 20
     cas_generation: str = "g1"
     """Part of the Xet address; change it after a restore, so that clients drop what they remember."""
+
+    @property
+    def engine_memory_limit_bytes(self) -> int:
+        """What loaded models may take in all."""
+        return self.engine_memory_bytes or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
 
     @property
     def run_socket(self) -> Path:
@@ -72,8 +89,25 @@ def load(environ: Mapping[str, str] | None = None, **options: object) -> Setting
         engine_memory_bytes=_number("engine_memory_bytes", pick("engine_memory_bytes"), 0) or None,
         engine_idle_s=float(_number("engine_idle_s", pick("engine_idle_s"), 300)),
         engine_threads=_number("engine_threads", pick("engine_threads"), 0) or None,
+        launcher=_launcher(pick("launcher") or "local"),
+        adapt_memory_bytes=_number("adapt_memory_bytes", pick("adapt_memory_bytes"), 0) or None,
+        engine_cache_bytes=_number("engine_cache_bytes", pick("engine_cache_bytes"), 64 << 30),
+        slow_lanes=_number("slow_lanes", pick("slow_lanes"), 1, most=64),
+        training_lanes=_number("training_lanes", pick("training_lanes"), 1, most=64),
+        jobs_running_per_account=_number(
+            "jobs_running_per_account", pick("jobs_running_per_account"), 2, least=1
+        ),
+        jobs_queued_per_account=_number(
+            "jobs_queued_per_account", pick("jobs_queued_per_account"), 20, least=1
+        ),
         cas_generation=pick("cas_generation") or "g1",
     )
+
+
+def _launcher(text: str) -> str:
+    if text != "local" and not text.startswith("ray://"):
+        raise Invalid(f"launcher is local or ray://host:port, not {text[:80]!r}")
+    return text
 
 
 def _number(name: str, text: str | None, default: int, *, least: int = 0, most: int = 1 << 62) -> int:

@@ -10,6 +10,7 @@ import msgspec
 
 from seedstock.accounts.secrets import Signer, load_server_key
 from seedstock.accounts.service import Accounts
+from seedstock.adapt.launch import Launcher, LocalLauncher
 from seedstock.content.multipart import Multipart
 from seedstock.content.objects import StoredObjects
 from seedstock.content.service import Content
@@ -21,10 +22,12 @@ from seedstock.db.migrate import upgrade
 from seedstock.hub.browsing import Browsing
 from seedstock.hub.conversions import Conversions
 from seedstock.hub.downloads import DownloadCounter
+from seedstock.hub.fit import Fitting
 from seedstock.hub.git.service import GitReader
 from seedstock.hub.indexing import Indexer
 from seedstock.hub.listing import Listing
 from seedstock.hub.models import Models
+from seedstock.hub.preparation import Preparation
 from seedstock.hub.reading import Reading
 from seedstock.hub.refs import Refs
 from seedstock.hub.repos import Repos
@@ -32,6 +35,7 @@ from seedstock.hub.trees import TreeCache
 from seedstock.hub.uploads import Uploads
 from seedstock.hub.writing import Writing
 from seedstock.jobs.queue import Queue
+from seedstock.jobs.service import Jobs
 from seedstock.lineage.analyst import Analyst
 from seedstock.lineage.discovery import Discovery
 from seedstock.lineage.isolated import IsolatedTracer
@@ -46,11 +50,22 @@ from seedstock.openness.gathering import Gathering
 from seedstock.openness.hub_records import HubRecords
 from seedstock.openness.service import OpennessService
 from seedstock.openness.signature_check import SignatureChecker
+from seedstock.replications.openness import RecipeFacts
+from seedstock.replications.run import Workplace
+from seedstock.replications.service import Replications
+from seedstock.replications.sources import Sources
+from seedstock.run.engine_cache import EngineCache
+from seedstock.run.engines.llama_cpp import LlamaCpp
 from seedstock.run.service import ModelRunner
 from seedstock.settings import Settings
 from seedstock.store.local import LocalObjects
 from seedstock.store.port import ObjectStore
 from seedstock.store.staging import Staging
+from seedstock.variants.inputs import Materialiser
+from seedstock.variants.previews import Previews
+from seedstock.variants.publishing import Publisher
+from seedstock.variants.records import RunRecords
+from seedstock.variants.service import Variants
 
 
 @dataclass(frozen=True)
@@ -76,7 +91,10 @@ class Hub:
     models: Models
     indexer: Indexer
     conversions: Conversions
+    variants: Variants
+    replications: Replications
     queue: Queue
+    jobs: Jobs
     runner: ModelRunner
     git: GitReader
     records: HubRecords
@@ -95,6 +113,7 @@ class Hub:
 
     def close(self) -> None:
         """Write what is still counted in memory and close the database."""
+        self.models.preparation.close()
         self.downloads.flush()
         self.database.close()
 
@@ -148,14 +167,7 @@ def open_hub(settings: Settings, clock: Clock = now_ms) -> Hub:
     key = settings.secret_key.encode() if settings.secret_key else load_server_key(settings.data_dir)
     signer = Signer(key)
     cache = TreeCache()
-    objects = StoredObjects(database, open_store(settings.store_url), clock)
-    content = Content(
-        database,
-        objects,
-        Staging(settings.data_dir / "incoming"),
-        settings.data_dir / "cache" / "models",
-        clock,
-    )
+    content = _open_content(settings, database, clock)
     queue = Queue(database, clock)
     repos = Repos(database, queue, cache, clock)
     reading = Reading(database, repos, content, cache)
@@ -166,6 +178,10 @@ def open_hub(settings: Settings, clock: Clock = now_ms) -> Hub:
     search = Sketches(database, settings.data_dir / "cache" / "sketches")
     lineage = Lineage(database, repos)
     accounts = Accounts(database, clock)
+    jobs = Jobs(database, clock, settings.jobs_queued_per_account)
+    conversions = Conversions(accounts, repos, reading, writing, content, jobs)
+    inputs = Materialiser(repos, reading, content)
+    gathering = Gathering(database, models, lineage, listing, RecipeFacts(database, reading, models).read)
     return Hub(
         settings=settings,
         database=database,
@@ -184,20 +200,95 @@ def open_hub(settings: Settings, clock: Clock = now_ms) -> Hub:
         listing=listing,
         downloads=DownloadCounter(database, clock),
         indexer=Indexer(database, content, queue, cache, clock),
-        conversions=Conversions(accounts, repos, reading, writing, content, queue),
+        conversions=conversions,
+        variants=_variants(settings, accounts, repos, reading, writing, inputs, conversions, jobs, records),
+        replications=_replications(
+            settings, database, accounts, repos, reading, inputs, jobs, records, clock
+        ),
         queue=queue,
-        models=Models(reading, listing, content),
+        jobs=jobs,
+        models=_open_models(settings, reading, listing, content),
         runner=ModelRunner(settings.run_socket),
         git=GitReader(database, repos),
         records=records,
         lineage=lineage,
         analyst=Analyst(database, models, Discovery(database, models, search), queue, records.sign, clock),
         tracer=Tracer(database, reading, models, WeightReader(database, models, clock), search),
-        isolated_tracer=IsolatedTracer(reading, msgspec.to_builtins(settings, enc_hook=str)),
+        isolated_tracer=IsolatedTracer(reading, _plain(settings)),
         foundations=Foundations(database),
         publishers=Publishers(database, clock),
-        openness=OpennessService(database, Gathering(database, models, lineage, listing), clock),
+        openness=OpennessService(database, gathering, clock),
         signatures=SignatureChecker(database, models, content, clock),
+    )
+
+
+def _open_content(settings: Settings, database: Database, clock: Clock) -> Content:
+    objects = StoredObjects(database, open_store(settings.store_url), clock)
+    staging = Staging(settings.data_dir / "incoming")
+    return Content(database, objects, staging, settings.data_dir / "cache" / "models", clock)
+
+
+def _open_models(settings: Settings, reading: Reading, listing: Listing, content: Content) -> Models:
+    folder = settings.data_dir / "cache"
+    cache = EngineCache(folder / "engines", settings.engine_cache_bytes)
+    fitting = Fitting(reading, content, settings.engine_memory_limit_bytes, LlamaCpp().slots)
+    preparation = Preparation(cache, _plain(settings))
+    return Models(reading, listing, content, preparation, fitting, folder / "split")
+
+
+def _plain(settings: Settings) -> dict[str, Any]:
+    plain: dict[str, Any] = msgspec.to_builtins(settings, enc_hook=str)
+    return plain
+
+
+def open_launcher(name: str) -> Launcher:
+    """Where stages of training run, by the setting of that name."""
+    if name == "local":
+        return LocalLauncher()
+    from seedstock.adapt.ray_launch import RayLauncher
+
+    return RayLauncher(name)
+
+
+def _replications(
+    settings: Settings,
+    database: Database,
+    accounts: Accounts,
+    repos: Repos,
+    reading: Reading,
+    inputs: Materialiser,
+    jobs: Jobs,
+    records: HubRecords,
+    clock: Clock,
+) -> Replications:
+    workplace = Workplace(open_launcher(settings.launcher), settings.adapt_memory_bytes)
+    sources = Sources(reading, inputs)
+    return Replications(database, accounts, repos, reading, sources, jobs, records, workplace, clock)
+
+
+def _variants(
+    settings: Settings,
+    accounts: Accounts,
+    repos: Repos,
+    reading: Reading,
+    writing: Writing,
+    inputs: Materialiser,
+    conversions: Conversions,
+    jobs: Jobs,
+    records: HubRecords,
+) -> Variants:
+    return Variants(
+        accounts,
+        repos,
+        reading,
+        inputs,
+        Previews(inputs, settings.adapt_memory_bytes),
+        Publisher(writing, inputs.content),
+        conversions,
+        jobs,
+        RunRecords(records),
+        open_launcher(settings.launcher),
+        settings.adapt_memory_bytes,
     )
 
 

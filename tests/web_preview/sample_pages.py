@@ -6,8 +6,10 @@ from datetime import timedelta
 
 from seedstock.core.names import RepoType
 from seedstock.web.markdown import RepoLinks, render_markdown
-from seedstock.web.views import accounts, convert, files, run
+from seedstock.web.views import accounts, convert, files, jobs, run
 from seedstock.web.views.common import Choice, Fact, Link, Notice, NoticeKind, Page, Pagination, ViewerView
+from tests.web_preview.sample_adapt import ADAPT_SAMPLES
+from tests.web_preview.sample_jobs import JOB_SAMPLES
 from tests.web_preview.sample_lineage import LINEAGE_SAMPLES
 from tests.web_preview.sample_openness import OPENNESS_SAMPLES
 from tests.web_preview.sample_repos import (
@@ -196,19 +198,19 @@ TOKENS = (
     accounts.TokenRowView("2", "laptop", "read", "hf_…Bf03", NOW - timedelta(days=90), None),
 )
 JOBS = (
-    accounts.JobRowView(
+    jobs.JobRowView(
         "j1",
         "metadata.read",
-        accounts.JobState.RUNNING,
+        jobs.JobState.RUNNING,
         1,
         3,
         NOW - timedelta(seconds=20),
         Link("demo/SmolLM2-135M-Instruct", MODEL_URL),
     ),
-    accounts.JobRowView(
+    jobs.JobRowView(
         "j2",
         "metadata.read",
-        accounts.JobState.FAILED,
+        jobs.JobState.FAILED,
         3,
         3,
         NOW - timedelta(minutes=9),
@@ -216,13 +218,13 @@ JOBS = (
         duration_s=0.21,
         error="UnsupportedFormat: model.safetensors: header length 9,223,372,036,854 is beyond the file's 1,048,576 bytes",
     ),
-    accounts.JobRowView(
-        "j3", "store.collect", accounts.JobState.DONE, 1, 3, NOW - timedelta(hours=2), duration_s=83.4
+    jobs.JobRowView(
+        "j3", "store.collect", jobs.JobState.DONE, 1, 3, NOW - timedelta(hours=2), duration_s=83.4
     ),
-    accounts.JobRowView(
+    jobs.JobRowView(
         "j4",
         "search.index",
-        accounts.JobState.QUEUED,
+        jobs.JobState.QUEUED,
         0,
         3,
         NOW - timedelta(seconds=5),
@@ -362,32 +364,6 @@ SAMPLES: dict[str, tuple[str, Page, ViewerView]] = {
         ),
         DEMO,
     ),
-    "convert-running": (
-        f"{MODEL_URL}/convert/7",
-        convert.ConvertPage(
-            HEADER,
-            (),
-            "Q8_0",
-            "demo/model-GGUF",
-            job=convert.ConversionJobView(
-                7, accounts.JobState.RUNNING, 42, "blk.3.ffn_up.weight", f"{MODEL_URL}/convert/7"
-            ),
-        ),
-        DEMO,
-    ),
-    "convert-failed": (
-        f"{MODEL_URL}/convert/8",
-        convert.ConvertPage(
-            HEADER,
-            (),
-            "Q8_0",
-            "demo/model-GGUF",
-            job=convert.ConversionJobView(
-                8, accounts.JobState.FAILED, 0, "", f"{MODEL_URL}/convert/8", error="The disk is full"
-            ),
-        ),
-        DEMO,
-    ),
     "new": ("/new", run.NewRepoPage(("demo", "lab"), "demo"), DEMO),
     "new-error": (
         "/_/new-error",
@@ -434,8 +410,10 @@ SAMPLES: dict[str, tuple[str, Page, ViewerView]] = {
         DEMO,
     ),
     "tokens-empty": ("/_/tokens-empty", accounts.TokensPage(()), DEMO),
-    "jobs": ("/admin/jobs", accounts.JobsPage(JOBS, JOB_STATES, Pagination(1, 4, 4)), DEMO),
-    "jobs-empty": ("/_/jobs-empty", accounts.JobsPage((), JOB_STATES, Pagination(0, 0, 0)), DEMO),
+    "jobs": ("/admin/jobs", jobs.JobsPage(JOBS, JOB_STATES, Pagination(1, 4, 4), everyone=True), DEMO),
+    "jobs-empty": ("/_/jobs-empty", jobs.JobsPage((), JOB_STATES, Pagination(0, 0, 0)), DEMO),
+    **ADAPT_SAMPLES,
+    **JOB_SAMPLES,
     "error-404": ("/_/404", NOT_FOUND, ANONYMOUS),
     "error-403": (
         "/_/403",

@@ -61,6 +61,11 @@ async def trace(request: Request) -> Response:
     )
 
 
+async def job_events(_: Request) -> Response:
+    """Nothing: the page is shown as its view model says."""
+    return Response(status_code=204)
+
+
 def family_graph(request: Request) -> Response:
     graph = big_graph() if request.path_params["name"] == "big-family" else FAMILY
     return Response(msgspec.json.encode(graph), media_type="application/json")
@@ -104,6 +109,7 @@ app = Starlette(
     routes=[
         Route("/v1/chat/completions", chat, methods=["POST"]),
         Route("/{repo:path}/upload/main/{path:path}", put_file, methods=["PUT"]),
+        Route("/api/jobs/{id}/events", job_events),
         Route("/api/trace", trace, methods=["POST"]),
         Route("/api/models/{owner}/{name}/family", family_graph),
         Route("/demo/{name}/family", family_table),

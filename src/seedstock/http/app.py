@@ -44,11 +44,14 @@ def route_groups() -> list[ModuleType]:
         conversions,
         files,
         info,
+        jobs,
         lfs,
         lineage,
         openness,
+        replications,
         repos,
         trees,
+        variants,
         xet,
     )
     from seedstock.web.pages import groups
@@ -70,6 +73,9 @@ def route_groups() -> list[ModuleType]:
         openai,
         anthropic,
         conversions,
+        variants,
+        replications,
+        jobs,
     ]
     return [*api, *groups()]
 

@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from seedstock.web import charts, filters
 from seedstock.web.assets import static_url
+from seedstock.web.line_chart import line_chart
 from seedstock.web.views.common import Page, SiteView, ViewerView
 from seedstock.web.views.files import CommitRowView
 
@@ -63,6 +64,7 @@ def environment() -> Environment:
     env.filters["by_day"] = _by_day
     env.filters["area_chart"] = charts.area_chart
     env.filters["layer_chart"] = charts.layer_chart
+    env.filters["line_chart"] = line_chart
     env.globals["static_url"] = static_url
     return env
 

@@ -1,4 +1,4 @@
-"""Quantised copies of hosted models, and how their jobs stand."""
+"""Quantised copies of hosted models."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from typing import Any
 
 from starlette.responses import Response
 
-from seedstock.core.clock import iso
-from seedstock.db.jobs import JobRow
 from seedstock.http.routing import Call, Routes, json_response
 from seedstock.hub.conversions import Proposal, Request
 
@@ -16,7 +14,7 @@ routes = Routes()
 
 @routes.add("POST", "/api/models/{ns}/{name}/convert", limit_bytes=20_000)
 def convert(call: Call) -> Response:
-    """Make a GGUF of a model: JSON `{"to": "Q4_K_M", "file"?, "repo"?, "private"?, "revision"?}`; answers 202 and a job.
+    """Make a GGUF of a model: JSON `{"to": "Q4_K_M", "file"?, "repo"?, "private"?, "revision"?, "priority"?}`; answers 202 and a job.
 
     With `?dry_run=true` nothing is made, and the answer says what would be, with its size.
     """
@@ -36,32 +34,4 @@ def _proposed(proposal: Proposal) -> dict[str, Any]:
         "size": proposal.size_bytes,
         "tensors": proposal.types,
         "notes": proposal.notes,
-    }
-
-
-@routes.add("GET", "/api/jobs/{id:int}")
-def job(call: Call) -> dict[str, Any]:
-    """How a job that the caller asked for stands: queued, running, done, dead (it failed) or cancelled."""
-    return _job(call.hub.conversions.job(call.viewer, int(call.param("id"))))
-
-
-@routes.add("POST", "/api/jobs/{id:int}/cancel", limit_bytes=20_000)
-def cancel(call: Call) -> dict[str, Any]:
-    """Stop a job that the caller asked for."""
-    number = int(call.param("id"))
-    call.hub.conversions.cancel(call.viewer, number)
-    return _job(call.hub.conversions.job(call.viewer, number))
-
-
-def _job(row: JobRow) -> dict[str, Any]:
-    return {
-        "id": row.id,
-        "kind": row.kind,
-        "state": row.state,
-        "progress": row.progress,
-        "attempts": row.attempts,
-        "result": row.result,
-        "error": row.error,
-        "createdAt": iso(row.created_at),
-        "finishedAt": iso(row.finished_at) if row.finished_at is not None else None,
     }

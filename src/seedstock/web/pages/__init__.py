@@ -9,6 +9,7 @@ def groups() -> list[ModuleType]:
     """The modules that declare pages; those whose address can be any account's or repo's come last."""
     from seedstock.web.pages import (
         accounts,
+        adapt,
         card,
         chat,
         convert,
@@ -17,15 +18,17 @@ def groups() -> list[ModuleType]:
         files,
         foundations,
         history,
+        job,
         jobs,
         listings,
         manage,
         openness,
+        replicate,
         sessions,
         site,
         trace,
         upload,
     )
 
-    found = [convert, family, evidence, openness, foundations, trace]
-    return [site, listings, sessions, jobs, manage, *found, files, history, upload, chat, card, accounts]
+    found = [adapt, replicate, convert, family, evidence, openness, foundations, trace]
+    return [site, listings, sessions, jobs, job, manage, *found, files, history, upload, chat, card, accounts]

@@ -10,12 +10,14 @@ import msgspec
 from starlette.responses import Response
 
 from seedstock.accounts.permissions import Action, allowed
+from seedstock.core.errors import HubError
 from seedstock.core.names import RepoType
 from seedstock.http.routing import Call
 from seedstock.hub.listing import RepoPage
 from seedstock.hub.reading import RepoAt
 from seedstock.metadata.card import texts
 from seedstock.openness.signature_check import SIGNATURE_FILE
+from seedstock.replications.service import RECIPE_FILE
 from seedstock.web.markdown import RepoLinks
 from seedstock.web.pages.answer import moment, page_routes, redirect, show
 from seedstock.web.pages.cached_markdown import CACHE
@@ -67,12 +69,13 @@ def card(call: Call) -> Response:
     lineage = call.hub.lineage.of(call.viewer, call.repo_id(), parents_only=True) if is_model else None
     view = CardPage(
         header=header,
-        metadata=_panel(at, header.url),
+        metadata=_panel(at, header.url, _memory(call, at) if header.runnable else ()),
         readme_html=CACHE.render(*readme, RepoLinks(header.url, "main")) or None if readme else None,
         updated_at=moment(at.commit.committed_at),
         edit_href=f"{header.url}/blob/main/README.md" if readme else None,
         notice=Notice(NoticeKind.GOOD, text) if text and writes else None,
         derived=_derived(call, at) if is_model else (),
+        has_recipe=is_model and any(entry.path == RECIPE_FILE for entry in at.entries),
         foundation=foundation_panel(call, at, lineage, header.url) if lineage else None,
     )
     return show(call, view)
@@ -95,7 +98,21 @@ def _derived(call: Call, at: RepoAt) -> tuple[Any, ...]:
     return cards_of(call, [RepoPage(shown, call.hub.listing.tags_of(shown), None)])[0]
 
 
-def _panel(at: RepoAt, url: str) -> MetadataPanelView:
+def _memory(call: Call, at: RepoAt) -> tuple[Fact, ...]:
+    """What the model takes to run here, if the viewer may know what is in its files."""
+    if not allowed(call.viewer, Action.DOWNLOAD, at.repo):
+        return ()
+    try:
+        fit = call.hub.models.fit_of(call.viewer, at)
+    except HubError:
+        return ()
+    needed, limit = (f"{size / 1e9:.1f} GB" for size in (fit.total_bytes, fit.limit_bytes))
+    tokens = f"{fit.estimate.slots} x {fit.estimate.context_tokens:,} tokens"
+    verdict = f"this hub gives {limit}" if fit.fits else f"more than the {limit} that this hub gives"
+    return (Fact("Memory to run", f"{needed} for {tokens}; {verdict}"),)
+
+
+def _panel(at: RepoAt, url: str, memory: tuple[Fact, ...]) -> MetadataPanelView:
     metadata, type = at.metadata, at.repo.type
     licence = metadata.licenses[0] if metadata.licenses else None
     hidden = {metadata.pipeline_tag, metadata.library_name, *metadata.languages}
@@ -103,7 +120,7 @@ def _panel(at: RepoAt, url: str) -> MetadataPanelView:
     return MetadataPanelView(
         parameters=parameters(at),
         dtypes=_dtypes(at),
-        facts=tuple(_facts(at)),
+        facts=(*_facts(at), *memory),
         weights=tuple(_weights(at, url)),
         total_bytes=sum(entry.size_bytes for entry in at.entries),
         licence=Link(licence_label(licence), f"/{type}?license={quote(licence, safe='')}")

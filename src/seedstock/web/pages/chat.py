@@ -7,7 +7,7 @@ from starlette.responses import Response
 from seedstock.accounts.permissions import Action, allowed
 from seedstock.http.routing import Call
 from seedstock.web.pages.answer import page_routes, show
-from seedstock.web.pages.header import below, header_of, is_runnable
+from seedstock.web.pages.header import below, header_of
 from seedstock.web.views.run import ChatConfigView, ChatPage
 
 routes = page_routes()
@@ -24,8 +24,11 @@ def chat(call: Call) -> Response:
     """The chat page, or why there is none for this model or viewer."""
     at = call.hub.reading.repo_at(call.viewer, call.repo_id())
     blocked = None
-    if not is_runnable(at):
-        blocked = "No file in this repository can be run by an engine of this hub; GGUF files can."
+    if not call.hub.models.runs(call.viewer, at):
+        blocked = (
+            "Nothing in this repository can be run by an engine of this hub: GGUF files can, weights of Llama, Mistral"
+            " and Qwen models, and adapters of such models that are here."
+        )
     elif call.viewer.anonymous:
         blocked = (
             "Running a model takes this hub's memory and processors, so it is for people who are signed in."

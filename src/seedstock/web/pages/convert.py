@@ -1,18 +1,16 @@
-"""Make a quantised copy: the form, what would be made, and how the job stands."""
+"""Make a quantised copy: the form, and what would be made. The job has a page of its own."""
 
 from __future__ import annotations
 
 from starlette.responses import Response
 
 from seedstock.core.errors import HubError, RepoNotFound, Unauthenticated
-from seedstock.db.jobs import JobRow
 from seedstock.http.routing import Call
-from seedstock.hub.conversions import CONVERT_MODEL, Proposal, Request
+from seedstock.hub.conversions import Proposal, Request
 from seedstock.web.pages.answer import page_routes, redirect, show
 from seedstock.web.pages.header import header_of
-from seedstock.web.pages.jobs import STATES
-from seedstock.web.views.common import Fact, Link, Notice, NoticeKind
-from seedstock.web.views.convert import ConversionJobView, ConversionView, ConvertPage, TargetView
+from seedstock.web.views.common import Fact, Notice, NoticeKind
+from seedstock.web.views.convert import ConversionView, ConvertPage, TargetView
 
 routes = page_routes()
 
@@ -47,21 +45,7 @@ def start(call: Call) -> Response:
         raise
     except HubError as error:
         return _page(call, request, error)
-    return redirect(f"/{call.repo_id()}/convert/{number}")
-
-
-@routes.add("GET", _ADDRESS + "/{id:int}")
-def progress(call: Call) -> Response:
-    """How a job stands, for who asked for it."""
-    at = call.hub.reading.repo_at(call.viewer, call.repo_id())
-    row = call.hub.conversions.job(call.viewer, int(call.param("id")))
-    if row.kind != CONVERT_MODEL or row.repo_id != at.repo.id:
-        raise RepoNotFound
-    header = header_of(call, at)
-    page = ConvertPage(
-        header, _TARGETS, row.spec["to"].upper(), row.spec["target"], job=_job(row, header.url)
-    )
-    return show(call, page)
+    return redirect(f"/jobs/{number}")
 
 
 def _request(fields: dict[str, str]) -> Request:
@@ -103,18 +87,3 @@ def _proposed(proposal: Proposal) -> ConversionView:
         ),
     )
     return ConversionView(proposal.target, proposal.path, proposal.size_bytes, facts, proposal.notes)
-
-
-def _job(row: JobRow, url: str) -> ConversionJobView:
-    said = row.progress or {}
-    done = row.state == "done"
-    result = row.result or {}
-    return ConversionJobView(
-        id=row.id,
-        state=STATES[row.state],
-        percent=100 if done else round(100 * said.get("fraction", 0.0)),
-        message=str(said.get("message", "")),
-        href=f"{url}/convert/{row.id}",
-        result=Link(result["repo"], f"/{result['repo']}") if done and "repo" in result else None,
-        error=row.error[:300] if row.error else None,
-    )

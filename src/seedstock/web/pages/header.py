@@ -5,7 +5,6 @@ from __future__ import annotations
 from seedstock.accounts.permissions import Action, allowed
 from seedstock.core.names import RepoType
 from seedstock.http.routing import Call
-from seedstock.hub.models import pick_gguf
 from seedstock.hub.reading import RepoAt
 from seedstock.hub.repos import repo_id_of
 from seedstock.web.pages.cards import badges_of, base_view, licence_label, visibility, word_of_one
@@ -20,14 +19,10 @@ def below(*suffixes: str) -> list[str]:
     return [prefix + suffix for prefix in MODEL_PATHS for suffix in suffixes]
 
 
-def is_runnable(at: RepoAt) -> bool:
-    """Whether an engine of this hub can load something of the revision."""
-    return at.repo.type == RepoType.MODEL and pick_gguf(at.entries, None) is not None
-
-
 def header_of(call: Call, at: RepoAt, revision: str = "main") -> RepoHeaderView:
     """The header of a repo, with what the shown revision says of itself."""
     repo, metadata = at.repo, at.metadata
+    runs = call.hub.models.runs(call.viewer, at)
     repo_id, paths = repo_id_of(repo), [entry.path for entry in at.entries]
     card_tasks = metadata.card_data.get("task_categories")
     task = card_tasks[0] if isinstance(card_tasks, list) and card_tasks else card_tasks
@@ -46,7 +41,7 @@ def header_of(call: Call, at: RepoAt, revision: str = "main") -> RepoHeaderView:
         licence=licence_label(metadata.licenses[0]) if metadata.licenses else None,
         parameters=parameters(at),
         base_models=_bases(call, at),
-        runnable=is_runnable(at),
+        runnable=runs,
         can_write=allowed(call.viewer, Action.WRITE, repo),
         can_admin=allowed(call.viewer, Action.ADMIN, repo),
         badges=badges_of(repo) if repo_id.type is RepoType.MODEL else BadgesView(),
@@ -55,7 +50,7 @@ def header_of(call: Call, at: RepoAt, revision: str = "main") -> RepoHeaderView:
             call.base_url,
             uses_transformers=metadata.library_name == "transformers" and "config.json" in paths,
             gguf=any(path.lower().endswith(".gguf") for path in paths),
-            runnable=is_runnable(at),
+            runnable=runs,
         ),
     )
 

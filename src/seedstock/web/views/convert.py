@@ -6,8 +6,7 @@ from typing import ClassVar
 
 import msgspec
 
-from seedstock.web.views.accounts import JobState
-from seedstock.web.views.common import Fact, Link, Notice, Page
+from seedstock.web.views.common import Fact, Notice, Page
 from seedstock.web.views.repos import RepoHeaderView
 
 
@@ -28,20 +27,8 @@ class ConversionView(msgspec.Struct, frozen=True):
     notes: tuple[str, ...] = ()
 
 
-class ConversionJobView(msgspec.Struct, frozen=True):
-    """How the job stands; `percent` from 0 to 100, and where the result is once it is done."""
-
-    id: int
-    state: JobState
-    percent: int
-    message: str
-    href: str
-    result: Link | None = None
-    error: str | None = None
-
-
 class ConvertPage(Page, frozen=True):
-    """Choose a type and a name, see the size, start; afterwards the job, which the page asks about again."""
+    """Choose a type and a name, see the size, start."""
 
     template: ClassVar[str] = "repo_convert.html"
 
@@ -51,5 +38,4 @@ class ConvertPage(Page, frozen=True):
     repo: str
     private: bool = False
     proposal: ConversionView | None = None
-    job: ConversionJobView | None = None
     notice: Notice | None = None

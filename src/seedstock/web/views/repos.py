@@ -209,3 +209,4 @@ class CardPage(Page, frozen=True):
     notice: Notice | None = None
     derived: tuple[RepoCardView, ...] = ()
     foundation: FoundationPanelView | None = None
+    has_recipe: bool = False

@@ -1,0 +1,146 @@
+"""A recipe run from a folder on this machine, without a hub: all its stages, for several seeds, and its claims measured.
+
+What `seedstock replicate` does with a hosted model's recipe, for the author of one: stages that have run are not run
+again, seeds run side by side.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from seedstock.adapt.launch import LocalLauncher
+from seedstock.core.errors import Invalid
+from seedstock.recipes.outputs import describe_output
+from seedstock.recipes.reading import read_recipe
+from seedstock.recipes.recipe import Claim, FileInput, GeneratorInput, Recipe
+from seedstock.replications.generators import run_generator
+from seedstock.replications.measuring import Evaluator
+from seedstock.replications.request import seeded
+from seedstock.variants.execution import Execution, StageRun
+
+Scores = NDArray[np.float64]
+Tell = Callable[[str], None]
+
+
+class LocalRuns(msgspec.Struct, frozen=True):
+    """The runs of a recipe, seed by seed, and each claim's scores as seeds x items."""
+
+    recipe: Recipe
+    runs: tuple[list[StageRun], ...]
+    scores: dict[str, Scores]
+    """By the claim's stage."""
+
+
+class LocalContext:
+    """What a job would be given."""
+
+    job_id = 0
+
+    def __init__(self, state_dir: Path, name: str, tell: Tell) -> None:
+        self.state_dir = state_dir
+        self._name = name
+        self._tell = tell
+
+    def log(self, text: str) -> None:
+        """Kept with the stage's events."""
+
+    def progress(self, fraction: float, message: str = "") -> None:
+        """Not shown."""
+
+    def event(self, kind: str, data: dict[str, Any]) -> None:
+        """Stages are told as they begin."""
+        if kind == "stage":
+            self._tell(f"{self._name}: stage {data['number']} of {data['of']}, {data['name']} ({data['op']})")
+
+    def cancelled(self) -> bool:
+        """Never."""
+        return False
+
+
+def run_local(file: Path, folder: Path, seeds: Sequence[int], *, at_once: int, tell: Tell) -> LocalRuns:
+    """Run a recipe file into a folder. Raises Invalid where an input is not as pinned."""
+    recipe = read_recipe(file.read_bytes(), str(file))
+    inputs = {
+        name: _input(file.parent, folder / "inputs" / name, item) for name, item in recipe.inputs.items()
+    }
+
+    def place(name: str, target: Path) -> None:
+        if target.is_symlink():
+            target.unlink()
+        target.symlink_to(inputs[name].absolute())
+
+    def one(seed: int) -> tuple[list[StageRun], dict[str, list[float]]]:
+        own = seeded(recipe, seed, None)
+        context = LocalContext(folder / f"seed-{seed}", f"seed {seed}", tell)
+        memory = recipe.budget.memory_mb << 20
+        execution = Execution(own, context.state_dir, context, LocalLauncher(), place, memory)
+        runs = execution.run()
+        evaluator = Evaluator(LocalLauncher(), lambda _event: None, lambda: False, memory)
+        outputs = {run.name: run.output for run in runs}
+        scores = {
+            claim.stage: evaluator.scores(
+                own,
+                _of_seed(claim, seed),
+                outputs[claim.stage],
+                inputs[claim.eval.data],
+                _place_of(context, claim),
+            )
+            for claim in recipe.claim
+        }
+        return runs, scores
+
+    with ThreadPoolExecutor(at_once) as pool:
+        found = list(pool.map(one, seeds))
+    stages = [claim.stage for claim in recipe.claim]
+    return LocalRuns(
+        recipe,
+        tuple(runs for runs, _ in found),
+        {stage: np.array([scores[stage] for _, scores in found]) for stage in stages},
+    )
+
+
+def _of_seed(claim: Claim, seed: int) -> Claim:
+    """Each model is asked with random numbers of its own, so that seeds are independent."""
+    return msgspec.structs.replace(
+        claim, eval=msgspec.structs.replace(claim.eval, seed=claim.eval.seed + seed)
+    )
+
+
+def _place_of(context: LocalContext, claim: Claim) -> Path:
+    return context.state_dir / f"measured-{claim.stage}-{claim.eval.data}"
+
+
+def _input(beside: Path, target: Path, item: object) -> Path:
+    """A file or generated input of the recipe, checked against its pin."""
+    if isinstance(item, FileInput):
+        shutil.rmtree(target, ignore_errors=True)
+        source = beside / item.file
+        if source.is_dir():
+            shutil.copytree(source, target)
+        else:
+            target.mkdir(parents=True)
+            shutil.copy2(source, target)
+        _check(describe_output(target, item.holds).tree, item.digest, item.file)
+    elif isinstance(item, GeneratorInput):
+        program = (beside / item.file).read_bytes()
+        _check(hashlib.sha256(program).hexdigest(), item.sha256, item.file)
+        if not target.exists():
+            run_generator(program, item.args, target)
+        _check(describe_output(target, "dataset").tree, item.digest, f"what {item.file} writes")
+    else:
+        raise Invalid("A recipe that is run from a folder has all its inputs beside it or generates them")
+    return target
+
+
+def _check(seen: str, pinned: str, what: str) -> None:
+    if seen != pinned:
+        raise Invalid(f"inputs-changed: {what} was {pinned[:19]}, is {seen[:19]}")

@@ -1,0 +1,161 @@
+"""The inputs of a recipe, found on this hub and held against their pins, and put where stages read them."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from seedstock.adapt.spec import DataRef
+from seedstock.core.errors import HubError, Invalid, RepoNotFound
+from seedstock.core.names import RepoType
+from seedstock.core.viewer import Viewer
+from seedstock.hub.reading import Reading, RepoAt
+from seedstock.hub.repos import repo_id_of
+from seedstock.recipes.graph import Change
+from seedstock.recipes.outputs import content_digest, describe_output
+from seedstock.recipes.recipe import DatasetInput, FileInput, GeneratorInput, ModelInput, Recipe
+from seedstock.replications.generators import run_generator
+from seedstock.variants.inputs import Materialiser
+from seedstock.variants.pinning import Pinner
+from seedstock.variants.plan import Input
+
+Place = Callable[[Path], None]
+
+
+class Found(msgspec.Struct, frozen=True):
+    """Inputs that are as pinned, and what is said of the others."""
+
+    places: dict[str, Place]
+    changes: tuple[Change, ...]
+
+
+class Sources:
+    """Finds inputs for a viewer, who must be allowed to download each."""
+
+    def __init__(self, reading: Reading, inputs: Materialiser) -> None:
+        self._reading = reading
+        self._inputs = inputs
+
+    def find(self, viewer: Viewer, at: RepoAt, recipe: Recipe, *, code_allowed: bool) -> Found:
+        """Look every input up. What cannot be had is a change too: the recipe does not resolve here."""
+        places: dict[str, Place] = {}
+        changes: list[Change] = []
+        for name, item in recipe.inputs.items():
+            digest: str | None
+            try:
+                if isinstance(item, ModelInput | DatasetInput):
+                    digest, places[name] = self._repo(viewer, name, item)
+                elif isinstance(item, FileInput):
+                    digest, places[name] = self._file(viewer, at, item)
+                else:
+                    digest, places[name] = self._generator(viewer, at, item, allowed=code_allowed)
+            except HubError as error:
+                changes.append(
+                    Change("input", _subject(name, item), "pinned", f"not to be had ({error.message})")
+                )
+                continue
+            if digest is not None and digest != item.digest:
+                changes.append(Change("inputs-changed", _subject(name, item), item.digest[:19], digest[:19]))
+        if recipe.foreign_code and not code_allowed:
+            changes += [
+                Change("code", what, "the author's", "not to be run (an admin of this hub may)")
+                for what in recipe.foreign_code
+                if not what.startswith("input")
+            ]
+        return Found(places, tuple(changes))
+
+    def original(self, viewer: Viewer, at: RepoAt, folder: Path) -> None:
+        """Put what the repo itself holds into a folder."""
+        pinned = Pinner(self._reading, viewer).pin(RepoType.MODEL, at.repo.repo_id, at.commit.oid)
+        self._inputs.place(viewer, pinned, folder)
+
+    def _repo(self, viewer: Viewer, name: str, item: ModelInput | DatasetInput) -> tuple[str, Place]:
+        pinned = self._pinned(viewer, name, item)
+        return pinned.digest, lambda folder: self._inputs.place(viewer, pinned, folder)
+
+    def _pinned(self, viewer: Viewer, name: str, item: ModelInput | DatasetInput) -> Input:
+        """The input at its commit. Hubs that hold the same files number their commits differently: where there is no
+        such commit, the newest one serves if it has the pinned content.
+        """
+        pinner = Pinner(self._reading, viewer)
+
+        def pin(revision: str) -> Input:
+            if isinstance(item, ModelInput):
+                return pinner.pin(RepoType.MODEL, item.ref, revision, name)
+            return pinner.pin_rows(DataRef(repo=item.ref, revision=revision, files=item.files), name)
+
+        try:
+            return pin(item.revision)
+        except RepoNotFound:
+            raise
+        except HubError:
+            try:
+                newest = pin("main")
+            except HubError:
+                newest = None
+            if newest is None or newest.digest != item.digest:
+                raise
+            return newest
+
+    def _file(self, viewer: Viewer, at: RepoAt, item: FileInput) -> tuple[str, Place]:
+        files = self._beside(viewer, at, item.file)
+        digests = {path: hashlib.sha256(data).hexdigest() for path, data in files.items()}
+        return content_digest(digests, item.holds), lambda folder: _write(files, folder)
+
+    def _generator(
+        self, viewer: Viewer, at: RepoAt, item: GeneratorInput, *, allowed: bool
+    ) -> tuple[str | None, Place]:
+        """What the generator writes is known only once it has run: its digest is checked then."""
+        program = self._beside(viewer, at, item.file)[Path(item.file).name]
+        if hashlib.sha256(program).hexdigest() != item.sha256:
+            raise Invalid(f"{item.file} is not the file that the recipe pins")
+        if not allowed:
+            raise Invalid(
+                f"{item.file} is code of the recipe's author", hint="an admin of this hub may run it"
+            )
+
+        def place(folder: Path) -> None:
+            run_generator(program, item.args, folder)
+            digest = describe_output(folder, "dataset").tree
+            if digest != item.digest:
+                raise Invalid(
+                    f"inputs-changed: {item.file} wrote {digest[:19]}, the recipe pins {item.digest[:19]}"
+                )
+
+        return None, place
+
+    def _beside(self, viewer: Viewer, at: RepoAt, path: str) -> dict[str, bytes]:
+        """A file of the recipe's repo, or all files of a folder, by their path in it."""
+        inside = [
+            entry.path
+            for entry in at.entries
+            if not entry.is_tree and (entry.path == path or entry.path.startswith(f"{path}/"))
+        ]
+        if not inside:
+            raise Invalid(f"The repository holds no {path}")
+        found = {}
+        for name in inside:
+            file = self._reading.file(viewer, repo_id_of(at.repo), f"{at.commit.oid}/{name}")
+            if file.data is None:
+                raise Invalid(f"{name} is a large file; a recipe's own files are small")
+            found[Path(name).name if name == path else name.removeprefix(f"{path}/")] = file.data
+        return found
+
+
+def _write(files: dict[str, bytes], folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    for path, data in files.items():
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data)
+
+
+def _subject(name: str, item: object) -> str:
+    if isinstance(item, ModelInput | DatasetInput):
+        kind = "model" if isinstance(item, ModelInput) else "dataset"
+        return f"{kind} {item.ref} ({name})"
+    return f"{getattr(item, 'file', '')} ({name})"

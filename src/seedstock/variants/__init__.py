@@ -1,0 +1,1 @@
+"""Variants of hosted models: asked for, made by stages on pinned inputs, published with their pedigree."""

@@ -1,0 +1,175 @@
+"""Runs the stages of a recipe one after another, each in a folder of its own.
+
+A stage that is done is never run again: its folder holds the output. One that was interrupted goes on from its
+checkpoint, for its folder is laid out the same way and keeps what it saved.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from seedstock.adapt.launch import Launcher
+from seedstock.adapt.output import write_durably
+from seedstock.adapt.stage import Event, Stage, read_stage, write_stage
+from seedstock.jobs.kinds import JobContext
+from seedstock.recipes.graph import as_stage, order
+from seedstock.recipes.operations import GIVES_DATA
+from seedstock.recipes.outputs import content_digest
+from seedstock.recipes.recipe import Recipe
+from seedstock.variants.publishing import digests_of
+
+_DONE = "done.json"
+_SAID = "said.jsonl"
+"""All events of a stage over all attempts, as they came."""
+_MAX_POINTS = 500
+
+
+_KEPT = ("result", "digest", "started_ms", "finished_ms", "curve", "said_sha256")
+
+
+class StageRun(msgspec.Struct, frozen=True):
+    """What a stage left."""
+
+    stage: Stage
+    name: str
+    output: Path
+    result: dict[str, Any]
+    digest: str
+    """Of the output's files."""
+    started_ms: int
+    finished_ms: int
+    curve: list[dict[str, float]]
+    """Metrics by step, thinned."""
+    said_sha256: str
+    """Of all that the stage said."""
+
+
+class Execution:
+    """The stages of one recipe, in one job."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        folder: Path,
+        context: JobContext,
+        launcher: Launcher,
+        place: Callable[[str, Path], None],
+        memory_bytes: int | None,
+    ) -> None:
+        """`folder` keeps one folder a stage; `place` fills a folder with the input of that name."""
+        self._recipe = recipe
+        self._folder = folder
+        self._context = context
+        self._launcher = launcher
+        self._place = place
+        self._memory_bytes = memory_bytes
+        self._runs: dict[str, StageRun] = {}
+
+    def run(self) -> list[StageRun]:
+        """Run what has not run yet. Raises what the launcher raises."""
+        names = order(self._recipe)
+        for number, name in enumerate(names):
+            self._runs[name] = self._run(name, number, len(names))
+        return list(self._runs.values())
+
+    def _run(self, name: str, number: int, of_all: int) -> StageRun:
+        work = self._folder / name
+        contents = {name: item.digest for name, item in self._recipe.inputs.items()}
+        contents |= {name: run.digest for name, run in self._runs.items()}
+        stage = as_stage(self._recipe, name, contents, memory_bytes=self._memory_bytes)
+        kept = _find_done(work, stage, name)
+        if kept is not None:
+            return kept
+        self._prepare(work, stage, name)
+        self._context.event("stage", {"name": name, "op": stage.op, "number": number + 1, "of": of_all})
+        started = _now_ms()
+        with (work / _SAID).open("ab") as said:
+
+            def say(event: Event) -> None:
+                said.write(msgspec.json.encode(event) + b"\n")
+                self._say(event, name, number / of_all, 1 / of_all)
+
+            result = self._launcher.run(work, say, self._context.cancelled)
+        return self._finish(work, stage, name, result, started)
+
+    def _finish(self, work: Path, stage: Stage, name: str, result: dict[str, Any], started: int) -> StageRun:
+        output = work / "output"
+        kind = "dataset" if stage.op in GIVES_DATA else "model"
+        said = (work / _SAID).read_bytes()
+        run = StageRun(
+            stage=stage,
+            name=name,
+            output=output,
+            result=result,
+            digest=content_digest(digests_of(output), kind),
+            started_ms=started,
+            finished_ms=_now_ms(),
+            curve=_curve(said),
+            said_sha256=hashlib.sha256(said).hexdigest(),
+        )
+        write_durably(work / _DONE, msgspec.json.encode({key: getattr(run, key) for key in _KEPT}))
+        shutil.rmtree(work / "state", ignore_errors=True)
+        return run
+
+    def _prepare(self, work: Path, stage: Stage, name: str) -> None:
+        """Lay the folder out anew, but keep the checkpoints of the same stage."""
+        if work.exists() and _read(work) != stage:
+            shutil.rmtree(work)
+        write_stage(work, stage)
+        for role, source in self._recipe.stage[name].inputs.items():
+            folder = work / "inputs" / role
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            if source in self._runs:
+                folder.unlink(missing_ok=True)
+                folder.symlink_to(self._runs[source].output.absolute())
+            else:
+                self._place(source, folder)
+
+    def _say(self, event: Event, name: str, done: float, share: float) -> None:
+        if event.log is not None:
+            self._context.log(event.log)
+        if event.metrics is not None:
+            step = int(event.metrics["step"])  # whole, which JSON of floats does not say
+            self._context.event("metrics", {"stage": name, **event.metrics, "step": step})
+        if event.sample is not None:
+            self._context.event("sample", {"stage": name, **event.sample})
+        if event.fraction is not None:
+            self._context.progress(done + share * event.fraction, event.message)
+
+
+def _read(work: Path) -> Stage | None:
+    try:
+        return read_stage(work)
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
+def _find_done(work: Path, stage: Stage, name: str) -> StageRun | None:
+    """The stage as an earlier attempt finished it."""
+    if _read(work) != stage or not (work / _DONE).exists():
+        return None
+    done = msgspec.json.decode((work / _DONE).read_bytes())
+    return StageRun(stage=stage, name=name, output=work / "output", **done)
+
+
+def _curve(said: bytes) -> list[dict[str, float]]:
+    """The last word on each step, evenly thinned; an attempt that went on from a checkpoint says steps again."""
+    steps: dict[float, dict[str, float]] = {}
+    for line in said.splitlines():
+        event = msgspec.json.decode(line, type=Event)
+        if event.metrics is not None:
+            steps[event.metrics["step"]] = steps.get(event.metrics["step"], {}) | event.metrics
+    points = [steps[step] for step in sorted(steps)]
+    every = -(-len(points) // _MAX_POINTS) or 1
+    return points[::every]
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

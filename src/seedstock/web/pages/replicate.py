@@ -1,0 +1,162 @@
+"""Make a model again by its recipe: what would run, the button, and what earlier replications showed."""
+
+from __future__ import annotations
+
+import msgspec
+from starlette.responses import Response
+
+from seedstock.core.errors import EntryNotFound, HubError, RepoNotFound, Unauthenticated
+from seedstock.db.replications import ReplicationRow
+from seedstock.http.routing import Call
+from seedstock.openness.records import inspect_record
+from seedstock.recipes.record import RunRecord, read_run
+from seedstock.recipes.trust import Outcome, badges
+from seedstock.recipes.verdict import REPRODUCED, ClaimVerdict
+from seedstock.replications.request import Request
+from seedstock.replications.service import ReplicationProposal
+from seedstock.web.pages.answer import moment, page_routes, redirect, show
+from seedstock.web.pages.header import header_of
+from seedstock.web.views.common import Fact, Notice, NoticeKind
+from seedstock.web.views.replications import BandView, ReplicatePage, ReplicationView, StageView
+
+routes = page_routes()
+
+_ADDRESS = "/{ns:account}/{name}/replicate"
+_SHOWN = 20
+_LISTED_SETTINGS = 40
+
+
+@routes.add("GET", _ADDRESS)
+def recipe(call: Call) -> Response:
+    """The recipe and its replications."""
+    return _page(call)
+
+
+@routes.add("POST", _ADDRESS, limit_bytes=20_000)
+def start(call: Call) -> Response:
+    """Queue a replication and go on to its page."""
+    fields = {name: values[0] for name, values in call.form().items()}
+    request = Request(smoke=fields.get("smoke") == "true")
+    try:
+        number, _ = call.hub.replications.start(call.viewer, call.repo_id(), request)
+    except (RepoNotFound, Unauthenticated):
+        raise
+    except HubError as error:
+        return _page(call, error)
+    return redirect(f"/jobs/{number}")
+
+
+def _page(call: Call, error: HubError | None = None) -> Response:
+    at = call.hub.reading.repo_at(call.viewer, call.repo_id())
+    proposal = None
+    if not call.viewer.anonymous:
+        try:
+            proposal = call.hub.replications.propose(call.viewer, call.repo_id(), Request())
+        except EntryNotFound:
+            raise
+        except HubError as found:
+            error = error or found
+    rows = call.hub.replications.of(call.viewer, call.repo_id())[:_SHOWN]
+    read = [(row, read_run(inspect_record(row.record))) for row in rows]
+    text = "" if error is None else f"{error.message}{f': {error.hint}' if error.hint else ''}."
+    page = ReplicatePage(
+        header=header_of(call, at),
+        stages=_stages(proposal) if proposal else (),
+        inputs=_inputs(proposal) if proposal else (),
+        facts=_facts(proposal) if proposal else (),
+        changes=proposal.changes if proposal else (),
+        replications=tuple(_replication(at.repo.url_path, row, run) for row, run in read),
+        badges=tuple(
+            badge.value
+            for badge in badges(
+                [_asked_by(run, row.ran_by) for row, run in read],
+                author=at.repo.namespace,
+                available=proposal is not None and not proposal.changes,
+            )
+        ),
+        may_run=proposal is not None and not proposal.changes,
+        notice=Notice(NoticeKind.BAD, text) if text else None,
+    )
+    return show(call, page, 400 if error and call.request.method == "POST" else 200)
+
+
+def _asked_by(run: RunRecord, account: str) -> Outcome:
+    """The run as that of whoever asked for it: an author who presses the button has not been reproduced by others."""
+    outcome = run.outcome
+    return msgspec.structs.replace(outcome, runner=msgspec.structs.replace(outcome.runner, owner=account))
+
+
+def _stages(proposal: ReplicationProposal) -> tuple[StageView, ...]:
+    return tuple(
+        StageView(
+            name,
+            stage.op,
+            tuple(f"{role}: {source}" for role, source in stage.inputs.items()),
+            tuple(
+                Fact(key, msgspec.json.encode(value).decode()[:200])
+                for key, value in list(stage.args.items())[:_LISTED_SETTINGS]
+            ),
+        )
+        for name, stage in proposal.recipe.stage.items()
+    )
+
+
+def _inputs(proposal: ReplicationProposal) -> tuple[Fact, ...]:
+    found = []
+    for name, item in proposal.recipe.inputs.items():
+        plain = msgspec.to_builtins(item)
+        where = plain.get("ref") or plain.get("file", "")
+        pin = plain.get("revision") or plain["digest"].removeprefix("sha256:")
+        found.append(Fact(name, f"{where} at {pin[:12]}"))
+    return tuple(found)
+
+
+def _facts(proposal: ReplicationProposal) -> tuple[Fact, ...]:
+    how, budget = proposal.recipe.determinism, proposal.recipe.budget
+    return (
+        Fact("Stage that makes this model", proposal.stage),
+        Fact("Runs with", f"seed {how.seed}, {how.threads} thread(s), {how.dtype}, {how.device}"),
+        Fact("At most", f"{budget.cpu_s:,} CPU seconds, {budget.memory_mb:,} MB"),
+        Fact(
+            "Claims",
+            ", ".join(f"{claim.metric} {claim.value:g}" for claim in proposal.recipe.claim) or "none",
+        ),
+    )
+
+
+def _replication(url: str, row: ReplicationRow, run: RunRecord) -> ReplicationView:
+    judgement = run.judgement
+    tone = "good" if row.verdict in REPRODUCED else "warn" if row.verdict == "inconclusive" else "bad"
+    claims = judgement.claims if judgement else ()
+    return ReplicationView(
+        id=row.id,
+        verdict=row.verdict,
+        tone=tone,
+        reason=judgement.reason if judgement else "",
+        stage=row.stage,
+        ran_by=row.ran_by,
+        trust=row.trust,
+        at=moment(row.created_at),
+        smoke=row.smoke,
+        record_href=f"/api/models/{url}/replications/{row.id}",
+        bands=tuple(band for claim in claims for band in _bands(claim)),
+    )
+
+
+def _bands(claim: ClaimVerdict) -> tuple[BandView, BandView]:
+    """Original and replica, with Wilson intervals."""
+    sides = (
+        ("original", claim.original, claim.original_interval),
+        ("replica", claim.replica, claim.replica_interval),
+    )
+    first, second = (
+        BandView(
+            f"{claim.metric}, {name}",
+            100 * interval.low,
+            100 * value,
+            100 * interval.high,
+            f"{100 * value:.1f} % ({100 * interval.low:.1f} to {100 * interval.high:.1f})",
+        )
+        for name, value, interval in sides
+    )
+    return first, second

@@ -1,0 +1,62 @@
+"""What a model's recipe says and what replications of it showed."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import ClassVar
+
+import msgspec
+
+from seedstock.web.views.common import Fact, Notice, Page
+from seedstock.web.views.repos import RepoHeaderView
+
+
+class StageView(msgspec.Struct, frozen=True):
+    """A stage of the recipe; `inputs` as `role: source`."""
+
+    name: str
+    op: str
+    inputs: tuple[str, ...]
+    settings: tuple[Fact, ...]
+
+
+class BandView(msgspec.Struct, frozen=True):
+    """A measured value with its interval, as percent along a line that both models share."""
+
+    label: str
+    low: float
+    value: float
+    high: float
+    text: str
+
+
+class ReplicationView(msgspec.Struct, frozen=True):
+    """One replication; `tone` is good, warn or bad."""
+
+    id: int
+    verdict: str
+    tone: str
+    reason: str
+    stage: str
+    ran_by: str
+    trust: str
+    at: datetime
+    smoke: bool
+    record_href: str
+    bands: tuple[BandView, ...] = ()
+
+
+class ReplicatePage(Page, frozen=True):
+    """The recipe as a graph of stages, the button, and the table of replications."""
+
+    template: ClassVar[str] = "repo_replicate.html"
+
+    header: RepoHeaderView
+    stages: tuple[StageView, ...]
+    inputs: tuple[Fact, ...]
+    facts: tuple[Fact, ...]
+    changes: tuple[str, ...]
+    replications: tuple[ReplicationView, ...]
+    badges: tuple[str, ...] = ()
+    may_run: bool = False
+    notice: Notice | None = None

@@ -1,0 +1,147 @@
+"""Every verdict through the service, by real runs on a tiny model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seedstock.core.names import RepoId, RepoType
+from seedstock.hub.commits import CommitMessage
+from seedstock.hub.operations import Put
+from seedstock.openness.records import verify_record
+from seedstock.recipes.record import read_run
+from seedstock.replications.request import Request
+from seedstock.replications.service import REPLICATE_MODEL
+from tests.unit.adapt.stages import texts
+from tests.unit.variants.conftest import Context, Nursery
+
+SPEC = {
+    "method": "sft",
+    "base": "ada/base",
+    "data": "ada/rows",
+    "publish": "ada/poet",
+    "threads": 1,
+    "settings": {
+        "steps": 6,
+        "learning_rate": 1e-3,
+        "lora": None,
+        "batch_size": 4,
+        "max_length": 64,
+        "held_out": 0.0,
+    },
+}
+POET = RepoId(RepoType.MODEL, "ada", "poet")
+
+
+@pytest.fixture
+def poet(nursery: Nursery, tmp_path: Path) -> Iterator[Nursery]:
+    """`ada/poet`, made from its recipe."""
+    assert nursery.hub.variants.run(Context(tmp_path / "made"), nursery.job("ada", SPEC)) is not None
+    yield nursery
+
+
+def replicate(nursery: Nursery, folder: Path, who: str = "bob", **request: Any) -> dict[str, Any]:
+    number, _ = nursery.hub.replications.start(nursery.people[who], POET, Request(**request))
+    job = nursery.hub.queue.get(number)
+    assert job.kind == REPLICATE_MODEL
+    nursery.hub.queue.cancel(number)
+    found = nursery.hub.replications.run(Context(folder), job.spec)
+    assert found is not None
+    return found
+
+
+def change_recipe(nursery: Nursery, old: str, new: str) -> None:
+    owner = nursery.people["ada"]
+    text = nursery.read("ada", "ada/poet", "recipe.toml").decode()
+    assert old in text
+    row, ref = nursery.hub.writing.begin(owner, POET, "main")
+    oid = nursery.hub.writing.store_blobs(row, [text.replace(old, new).encode()])[0]
+    nursery.hub.writing.commit(owner, row, ref, CommitMessage("change"), [Put("recipe.toml", oid)])
+
+
+def test_the_same_recipe_on_the_same_machine_is_bit_exact_and_the_record_says_so(
+    poet: Nursery, tmp_path: Path
+) -> None:
+    found = replicate(poet, tmp_path / "again")
+    assert found["verdict"] == "bit-exact", found
+    rows = poet.hub.replications.of(poet.people["bob"], POET)
+    assert [(row.verdict, row.ran_by, row.trust) for row in rows] == [("bit-exact", "bob", "hub-worker")]
+    verified = verify_record(rows[0].record, [poet.hub.records.key.public])
+    assert verified.trusted
+    run = read_run(verified)
+    assert run.judgement is not None
+    assert run.judgement.verdict == "bit-exact"
+
+
+def test_two_threads_are_close_and_not_exact(nursery: Nursery, tmp_path: Path) -> None:
+    architecture = {
+        "model_type": "llama", "hidden_size": 128, "intermediate_size": 384, "num_hidden_layers": 2,
+        "num_attention_heads": 4, "num_key_value_heads": 4, "max_position_embeddings": 256,
+    }  # fmt: skip
+    nursery.publish_rows("ada/text", texts(200))
+    settings = {
+        "architecture": architecture, "steps": 8, "batch_size": 8, "max_length": 128, "held_out": 0.0,
+        "learning_rate": 1e-3,
+    }  # fmt: skip
+    spec = {
+        "method": "pretrain", "tokenizer": "ada/base", "data": "ada/text", "publish": "ada/poet",
+        "threads": 1, "settings": settings,
+    }  # fmt: skip
+    assert nursery.hub.variants.run(Context(tmp_path / "made"), nursery.job("ada", spec)) is not None
+    assert replicate(nursery, tmp_path / "one")["verdict"] == "bit-exact"
+    found = replicate(nursery, tmp_path / "two", threads=2)
+    assert "bit-exact" not in found["applies"]
+
+
+def test_a_swapped_dataset_is_named(poet: Nursery, tmp_path: Path) -> None:
+    rows = RepoId(RepoType.DATASET, "ada", "rows")
+    owner = poet.people["ada"]
+    row, ref = poet.hub.writing.begin(owner, rows, "main")
+    oid = poet.hub.writing.store_blobs(row, [b'{"text": "other"}\n'])[0]
+    commit = poet.hub.writing.commit(owner, row, ref, CommitMessage("swap"), [Put("train.jsonl", oid)]).oid
+    text = poet.read("ada", "ada/poet", "recipe.toml").decode()
+    old = next(line for line in text.splitlines() if "ada/rows" in line)
+    pinned = old.split('revision = "')[1][:40]
+    change_recipe(poet, pinned, commit)
+    found = replicate(poet, tmp_path / "again")
+    assert (found["verdict"], found["failure"]) == ("failed", "inputs-changed")
+    assert "dataset ada/rows" in found["reason"]
+
+
+def test_a_run_that_learns_nothing_is_told(nursery: Nursery, tmp_path: Path) -> None:
+    settings = {**SPEC["settings"], "learning_rate": 1e-30}  # type: ignore[dict-item]
+    job = nursery.job("ada", {**SPEC, "settings": settings})
+    assert nursery.hub.variants.run(Context(tmp_path / "made"), job) is not None
+    assert replicate(nursery, tmp_path / "again")["verdict"] == "no-learning"
+
+
+def test_a_smoke_run_proves_nothing_but_that_it_runs(poet: Nursery, tmp_path: Path) -> None:
+    found = replicate(poet, tmp_path / "again", smoke=True)
+    assert found["verdict"] == "inconclusive"
+    assert [row.smoke for row in poet.hub.replications.of(poet.people["bob"], POET)] == [True]
+
+
+def test_more_than_the_budget_is_a_failure(poet: Nursery, tmp_path: Path) -> None:
+    text = poet.read("ada", "ada/poet", "recipe.toml").decode()
+    budget = next(line for line in text.splitlines() if line.startswith("cpu_s"))
+    change_recipe(poet, budget, "cpu_s = 1")
+    found = replicate(poet, tmp_path / "again")
+    assert (found["verdict"], found["failure"]) == ("failed", "budget-exceeded")
+
+
+def test_replications_are_part_of_how_open_a_model_is(poet: Nursery, tmp_path: Path) -> None:
+    def level() -> tuple[int, str]:
+        found = poet.hub.openness.grade(poet.people["bob"], POET).openness.verification
+        return found.level, found.text
+
+    poet.index()
+    assert level() == (1, "every reference of the recipe resolves")
+    replicate(poet, tmp_path / "smoke", smoke=True)
+    assert level()[0] == 2
+    replicate(poet, tmp_path / "again")
+    assert level() == (4, "reproduced bit for bit")
+    poet.hub.repos.delete(poet.people["ada"], RepoId(RepoType.DATASET, "ada", "rows"))
+    assert level()[0] == 0
