@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from seedstock.tour import foundations, smollm2
+from seedstock.tour import foundations, own, smollm2
 from seedstock.tour.stops import Stop, TourFailed, Trip
 
 _START_S = 60
@@ -31,6 +31,9 @@ def stops(cache: Path) -> list[Stop]:
         Stop("Run it behind the OpenAI-compatible endpoint", chat),
         Stop("Publish three variants: one honest, one lying, one silent", publish_variants),
         Stop("Ask the weights what they are built on", show_lineage),
+        Stop("Make it your own: teach it who it is", teach),
+        Stop("Run the copy with 8 bits a weight", run_quantised),
+        Stop("Merge it with another variant", merge),
         Stop("What does everything here rest on?", show_report),
     ]
 
@@ -139,6 +142,21 @@ def publish_variants(trip: Trip) -> None:
 def show_lineage(trip: Trip) -> None:
     """Cards against weights."""
     foundations.show_lineage(trip, lambda path: _get(trip, path))
+
+
+def teach(trip: Trip) -> None:
+    """Fine-tune."""
+    own.teach(trip, _client(trip), lambda path: _get(trip, path))
+
+
+def run_quantised(trip: Trip) -> None:
+    """The quantised variant answers."""
+    own.run_quantised(trip, lambda: _wait_for_jobs(trip))
+
+
+def merge(trip: Trip) -> None:
+    """Merge two variants."""
+    own.merge(trip, lambda path: _get(trip, path), lambda: _wait_for_jobs(trip))
 
 
 def show_report(trip: Trip) -> None:
