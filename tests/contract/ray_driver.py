@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 warnings.simplefilter("ignore")
 
@@ -16,6 +18,17 @@ from seedstock.adapt.launch import StageDied, StageFailed, StageStopped  # noqa:
 from seedstock.adapt.ray_launch import RayLauncher  # noqa: E402
 from seedstock.adapt.stage import Event  # noqa: E402
 from seedstock.core.errors import Unavailable  # noqa: E402
+
+
+def attempts(run: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """As the queue does: what is unavailable is tried again."""
+    for _ in range(2):
+        try:
+            return run()
+        except Unavailable as error:
+            if "broke" not in error.message:
+                raise
+    return run()
 
 
 def main() -> None:
@@ -26,7 +39,7 @@ def main() -> None:
         return len(sys.argv) > 3 and any((work / "state").glob("checkpoint-*"))
 
     try:
-        end = {"result": RayLauncher(address).run(work, said.append, stopping)}
+        end = {"result": attempts(lambda: RayLauncher(address).run(work, said.append, stopping))}
     except StageFailed as error:
         end = {"failed": error.message, "hint": error.hint}
     except StageStopped:

@@ -24,7 +24,7 @@ from tests.contract.server import ROOT
 from tests.unit.adapt.stages import conversations, lay_out
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs the extra `ray`")
-_START_S = 60
+_START_S = 120
 ENVIRON = {
     **os.environ,
     "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}",

@@ -167,6 +167,7 @@ def test_a_reward_that_never_differs_teaches_nothing(maker: Maker) -> None:
 
 
 def test_the_record_holds_offline_and_a_changed_byte_is_seen(maker: Maker, tmp_path: Path) -> None:
+    maker.replicate("ada/parrot")
     listed = httpx.get(f"{maker.hub.url}/api/models/ada/parrot/replications").json()
     assert {row["verdict"] for row in listed} <= {"bit-exact", "within-tolerance"}
     record = httpx.get(f"{maker.hub.url}/api/models/ada/parrot/replications/{listed[-1]['id']}").content

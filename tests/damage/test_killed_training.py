@@ -104,21 +104,30 @@ def until(done: Callable[[], bool]) -> None:
 
 
 def find(words: str, folder: Path) -> list[int]:
-    """Processes whose command has these words and whose files lie in the folder."""
-    found = []
-    for path in Path("/proc").iterdir():
-        if path.name.isdigit():
-            try:
-                command = (path / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-                environ = (path / "environ").read_bytes().decode(errors="replace")
-                working = os.readlink(path / "cwd")
-            except OSError:
-                continue
-            if words in command and (
-                str(folder) in command or str(folder) in environ or "seedstock-job" in working
-            ):
-                found.append(int(path.name))
-    return found
+    """Processes with these words in their command that work for the hub of the folder: themselves or their parents name it."""
+    return [
+        int(path.name)
+        for path in Path("/proc").iterdir()
+        if path.name.isdigit() and words in _command(path.name) and _names(path.name, str(folder))
+    ]
+
+
+def _names(pid: str, folder: str) -> bool:
+    while pid not in {"0", "1", ""}:
+        if folder in _command(pid):
+            return True
+        try:
+            pid = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]
+        except OSError:
+            return False
+    return False
+
+
+def _command(pid: str) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""
 
 
 @pytest.fixture

@@ -38,6 +38,20 @@ class RayLauncher:
     def run(self, work: Path, say: Say, stopping: Callable[[], bool]) -> dict[str, Any]:
         """See Launcher. Raises Unavailable if the cluster does not answer."""
         ray = _connect(self._address)
+        try:
+            return self._run(ray, work, say, stopping)
+        except ray.exceptions.RayActorError as error:
+            raise StageDied(f"The cluster lost the stage: {_first_line(error)}") from None
+        except ConnectionError as error:
+            raise Unavailable(
+                f"The connection to the Ray cluster at {self._address} broke: {_first_line(error)}",
+                hint="the job is tried again, from its last checkpoint",
+            ) from None
+        finally:
+            with contextlib.suppress(Exception):  # it may be broken already
+                ray.shutdown()
+
+    def _run(self, ray: Any, work: Path, say: Say, stopping: Callable[[], bool]) -> dict[str, Any]:
         stage = read_stage(work)
         needs = {"num_cpus": stage.threads, "num_gpus": 1 if stage.device == "cuda" else 0}
         remote = ray.remote(max_concurrency=4, max_restarts=0, **needs)(RemoteStage).remote()
@@ -46,12 +60,10 @@ class RayLauncher:
                 ray.get(remote.receive.remote(piece))
             remote.start.remote()
             return _Follower(ray, remote, work, say, stopping).follow()
-        except ray.exceptions.RayActorError as error:
-            raise StageDied(f"The cluster lost the stage: {_first_line(error)}") from None
         finally:
             with contextlib.suppress(Exception):  # it may be gone already
                 ray.get(remote.clear.remote(), timeout=_CONNECT_S)
-            ray.kill(remote)
+                ray.kill(remote)
 
 
 class RemoteStage:

@@ -196,7 +196,7 @@ def test_bases_without_template_or_tokenizer(tmp_path: Path, base: Path) -> None
     assert found.samples[0].segments[0].text == "<|im_start|>user\nthe?<|im_end|>\n<|im_start|>assistant\n"
     (base / "tokenizer.json").unlink()
     found = show(base, data)
-    assert found.samples[0].segments[0].text == "User: the?\nAssistant: "
+    assert found.samples[0].segments[0].text == "User:\nthe?\nAssistant:\n"
     assert not found.exact
     assert "lengths are guessed" in found.warnings[1]
 
