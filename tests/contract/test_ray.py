@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import json
@@ -56,9 +57,10 @@ def cluster() -> Iterator[str]:
         _wait_for(client)
         yield f"ray://127.0.0.1:{client}"
     finally:
-        os.killpg(head.pid, signal.SIGTERM)
-        time.sleep(2)
-        os.killpg(head.pid, signal.SIGKILL)
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(head.pid, number)
+            time.sleep(1)
         head.wait()
         shutil.rmtree(folder, ignore_errors=True)
 

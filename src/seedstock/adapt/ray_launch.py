@@ -57,7 +57,7 @@ class RayLauncher:
         remote = ray.remote(max_concurrency=4, max_restarts=0, **needs)(RemoteStage).remote()
         try:
             for piece in _packed(work, ("stage.json", "inputs", "state")):
-                ray.get(remote.receive.remote(piece))
+                _wait(ray, remote.receive.remote(piece), stopping)
             remote.start.remote()
             return _Follower(ray, remote, work, say, stopping).follow()
         finally:
@@ -85,9 +85,9 @@ class RemoteStage:
 
     def start(self) -> None:
         """Run the stage to its end; returns when it is over."""
-        self._received.close()
-        _unpack(Path(self._received.name), self._work)
         try:
+            self._received.close()
+            _unpack(Path(self._received.name), self._work)
             result = LocalLauncher().run(self._work, self._hear, self._stop.is_set)
             end: dict[str, Any] = {"result": result}
         except StageFailed as error:
@@ -180,8 +180,14 @@ class _Follower:
         shutil.rmtree(fresh, ignore_errors=True)
         _unpack(received, fresh)
         received.unlink()
-        shutil.rmtree(self._work / name, ignore_errors=True)
+        if not (fresh / name).is_dir():
+            return  # the stage ended before it had one
+        old = self._work / f"{name}.old"
+        shutil.rmtree(old, ignore_errors=True)
+        if (self._work / name).exists():
+            (self._work / name).rename(old)
         (fresh / name).rename(self._work / name)
+        shutil.rmtree(old, ignore_errors=True)
         shutil.rmtree(fresh)
 
 
@@ -198,6 +204,17 @@ def _connect(address: str) -> Any:
             f"The Ray cluster at {address} does not answer: {_first_line(error)}", hint="is it started?"
         ) from None
     return ray
+
+
+def _wait(ray: Any, reference: Any, stopping: Callable[[], bool]) -> None:
+    """Wait for an answer, which may take until the cluster has room. Raises StageStopped when asked to stop before."""
+    while True:
+        ready, _ = ray.wait([reference], timeout=_POLL_S)
+        if ready:
+            ray.get(reference)
+            return
+        if stopping():
+            raise StageStopped
 
 
 def _check_reachable(address: str) -> None:
@@ -235,7 +252,7 @@ def _newest(state: Path) -> str:
     """What changes when there is a new checkpoint."""
     if not state.is_dir():
         return ""
-    found = sorted(path.name for path in state.iterdir() if path.name.startswith("checkpoint"))
+    found = sorted(path.parent.name for path in state.glob("checkpoint-*/complete.json"))
     return ",".join(found)
 
 
