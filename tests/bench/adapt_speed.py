@@ -21,15 +21,32 @@ import msgspec
 from seedstock.adapt.methods import Sft
 from seedstock.adapt.stage import Event, Stage, write_stage
 from tests.bench.results import Goal, Plan, Row, Section
-from tests.factories.tiny_llama import write_model
+from tests.factories.tiny_llama import write_model, write_tokenizer
 
 ROOT = Path(__file__).parents[2]
 WORDS = "the ring sings of a thing in the spring and her river is there then when it bends to the end".split()
 
 
 def main() -> None:
-    """The process of plain trl: the model's folder and one with settings and rows."""
+    """The process of plain trl, with the model's folder and one with settings and rows; or `write` and a folder for a model."""
+    if sys.argv[1] == "write":
+        write_larger_model(Path(sys.argv[2]))
+        return
     print(json.dumps(plain(Path(sys.argv[1]), Path(sys.argv[2]))))
+
+
+def write_larger_model(folder: Path) -> None:
+    """A random llama of 11 million weights: large enough that its steps are arithmetic, not calls."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        hidden_size=384, intermediate_size=1024, num_hidden_layers=6, num_attention_heads=6, num_key_value_heads=6,
+        vocab_size=267, max_position_embeddings=512, tie_word_embeddings=False, bos_token_id=None, eos_token_id=264,
+    )  # fmt: skip
+    LlamaForCausalLM(config).save_pretrained(str(folder))
+    write_tokenizer(folder)
 
 
 _FIGURES = {
@@ -42,8 +59,12 @@ _FIGURES = {
 
 def measure(plan: Plan) -> Section:
     """An adapter and all weights of a small random model, turn about with plain trl."""
-    model = write_model(plan.folder / "speed-model", hidden_size=32 if plan.quick else 384)
-    steps, turns = (2, 1) if plan.quick else (24, 5)
+    model = plan.folder / "speed-model"
+    steps, turns = (2, 1) if plan.quick else (20, 4)
+    if plan.quick:
+        write_model(model)
+    else:
+        _timed([sys.executable, "-m", "tests.bench.adapt_speed", "write", str(model)])
     goals, rows = [], []
     for name, lora in (("adapter", True), ("all weights", False)):
         method = method_of(steps, lora=lora)
