@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -81,29 +84,54 @@ def test_the_environment_is_empty_and_privileges_are_gone() -> None:
 
 
 def test_other_processes_are_out_of_reach_and_none_stays() -> None:
+    name = os.urandom(6).hex()  # of these processes alone: other tests run sandboxes at the same time
     code = (
-        "import os, time\n"
+        "import ctypes, os, time\n"
+        f"ctypes.CDLL(None).prctl(15, b{name!r})\n"
         "if os.fork() == 0:\n"
         "    os.setsid()\n"
         "    time.sleep(60)\n"
+        "time.sleep(0.5)\n"
         f"try: os.kill({os.getpid()}, 0); seen = True\n"
         "except OSError: seen = False"
     )
-    before = _sleepers()
-    assert passes(code, "assert not seen") == 1
-    deadline_s = time.monotonic() + 5
-    while _sleepers() > before and time.monotonic() < deadline_s:
-        time.sleep(0.02)
-    assert _sleepers() == before
+    most, over = 0, threading.Event()
+
+    def watch() -> None:
+        nonlocal most
+        while not over.wait(0.02):
+            most = max(most, _named(name))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        assert passes(code, "assert not seen") == 1
+        deadline_s = time.monotonic() + 5
+        while _named(name) and time.monotonic() < deadline_s:
+            time.sleep(0.02)
+        assert _named(name) == 0
+    finally:
+        over.set()
+        watcher.join()
+    assert most == 2
 
 
-def _sleepers() -> int:
+def test_one_program_s_processes_take_none_of_another_s() -> None:
+    bomb = "import os, time\ntry:\n    while os.fork() or True: pass\nexcept OSError: time.sleep(30)"
+    gentle = "import os\nif os.fork() == 0: os._exit(0)\nos.wait()"
+    with ThreadPoolExecutor(1) as pool:
+        bombing = pool.submit(passes, bomb, "pass", timeout_s=4)
+        time.sleep(1.5)
+        assert passes(gentle, "pass") == 1
+        assert not bombing.done()
+        assert bombing.result() == 0
+
+
+def _named(name: str) -> int:
     count = 0
-    for process in Path("/proc").iterdir():
-        try:
-            count += b"sandbox_child" in (process / "cmdline").read_bytes()
-        except OSError:
-            continue
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            count += (process / "comm").read_text().strip() == name
     return count
 
 
