@@ -26,7 +26,7 @@ def attempts(run: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         try:
             return run()
         except Unavailable as error:
-            if "broke" not in error.message:
+            if "does not answer" in error.message:
                 raise
     return run()
 

@@ -31,6 +31,7 @@ ENVIRON = {
     "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DEDUP_LOGS": "0",
+    "RAY_CLIENT_SERVER_CHECK_CHANNEL_TIMEOUT_S": "120",  # its 30 s are short for two busy cores
 }
 
 

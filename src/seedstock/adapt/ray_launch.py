@@ -201,7 +201,8 @@ def _connect(address: str) -> Any:
         ray.init(address, ignore_reinit_error=True, log_to_driver=False, namespace="seedstock")
     except (ConnectionError, TimeoutError, RuntimeError, ValueError) as error:
         raise Unavailable(
-            f"The Ray cluster at {address} does not answer: {_first_line(error)}", hint="is it started?"
+            f"The Ray cluster at {address} takes no connection: {_gist(error)}",
+            hint="is it overloaded? The job is tried again.",
         ) from None
     return ray
 
@@ -254,6 +255,13 @@ def _newest(state: Path) -> str:
         return ""
     found = sorted(path.parent.name for path in state.glob("checkpoint-*/complete.json"))
     return ",".join(found)
+
+
+def _gist(error: Exception) -> str:
+    """First and last line: Ray puts the other side's traceback between them."""
+    last = str(error).strip().rpartition("\n")[2].strip()
+    first = _first_line(error)
+    return first if last in ("", first) else f"{first} {last}"
 
 
 def _first_line(error: Exception) -> str:
