@@ -39,7 +39,7 @@ def serve(**options: Any) -> None:
     seedstock serve --data /srv/models --host 0.0.0.0
     seedstock serve --database-url postgresql://hub@db/hub --store-url s3://models --workers 4
     """  # noqa: D301 - \b is click's
-    from seedstock.cli.companions import start_engines, start_worker, stop
+    from seedstock.cli.companions import Companion, start_engines, start_worker
     from seedstock.http.server import claim_port
     from seedstock.http.server import serve as run
     from seedstock.wiring import check_places
@@ -47,15 +47,15 @@ def serve(**options: Any) -> None:
     settings = config.load(**options)
     settings = msgspec.structs.replace(settings, port=claim_port(settings.host, settings.port))
     check_places(settings)
-    companions = [start_engines(settings)]
+    companions = [Companion("engine supervisor", lambda: start_engines(settings))]
 
     def ready(url: str) -> None:
         click.echo(f"ready on {url}")
         # Not before: its start would take half of a small machine from the web worker's.
-        companions.append(start_worker(settings))
+        companions.append(Companion("job worker", lambda: start_worker(settings)))
 
     try:
         run(settings, ready)
     finally:
-        for process in companions:
-            stop(process)
+        for companion in companions:
+            companion.stop()

@@ -90,7 +90,8 @@ class Execution:
         self._prepare(work, stage, name)
         self._context.event("stage", {"name": name, "op": stage.op, "number": number + 1, "of": of_all})
         started = _now_ms()
-        with (work / _SAID).open("ab") as said:
+        _cut_torn_line(work / _SAID)
+        with (work / _SAID).open("ab", buffering=0) as said:  # a killed job keeps all that was shown of it
 
             def say(event: Event) -> None:
                 said.write(msgspec.json.encode(event) + b"\n")
@@ -142,6 +143,15 @@ class Execution:
             self._context.event("sample", {"stage": name, **event.sample})
         if event.fraction is not None:
             self._context.progress(done + share * event.fraction, event.message)
+
+
+def _cut_torn_line(path: Path) -> None:
+    """Remove what an attempt that was killed, or a full disk, left of its last line."""
+    if not path.exists():
+        return
+    with path.open("r+b") as file:
+        said = file.read()
+        file.truncate(said.rfind(b"\n") + 1)
 
 
 def _read(work: Path) -> Stage | None:
