@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
+import sqlalchemy as sa
+
 from seedstock.content.objects import StoredObjects, TrustedFile
 from seedstock.content.soundness import unsound_files
 from seedstock.content.xet_index import XorbIndexes
@@ -75,14 +77,25 @@ class Content:
         self._adopt(repo_id, staged)
         return staged.sha256
 
-    def _adopt(self, repo_id: int, staged: StagedFile) -> None:
+    def add_made(self, staged: StagedFile) -> str:
+        """Take in a file that the hub made, which no repo may name yet; its digest. `allow_in_repo` follows."""
+        staged.finish()
+        self._adopt(None, staged)
+        return staged.sha256
+
+    def _adopt(self, repo_id: int | None, staged: StagedFile) -> None:
         digest = staged.sha256
         key = f"files/{digest[:2]}/{digest[2:4]}/{digest}"
         self.objects.adopt(key, staged)
         at = self._clock()
         with self._database.write() as connection:
             rows.add_representation(connection, digest, staged.size_bytes, at, object_key=key)
-            rows.allow_in_repo(connection, repo_id, [digest], at)
+            if repo_id is not None:
+                rows.allow_in_repo(connection, repo_id, [digest], at)
+
+    def allow_on(self, connection: sa.Connection, repo_id: int, digests: Sequence[str]) -> None:
+        """`allow_in_repo`, on a connection that is already open."""
+        rows.allow_in_repo(connection, repo_id, digests, self._clock())
 
     def allow_in_repo(self, repo_id: int, digests: Sequence[str]) -> None:
         """Let a repo name files whose content the caller was seen to read elsewhere."""

@@ -44,14 +44,27 @@ class DerivedRepos:
 
         `made` says that it did not exist when the job was asked for. Raises Conflict, Forbidden.
         """
+        target, private = self.claim(viewer, target_id, sources, state_dir, private=private, made=made)
+        return target or self._repos.create(viewer, target_id, private=private)
+
+    def claim(
+        self,
+        viewer: Viewer,
+        target_id: RepoId,
+        sources: Sequence[RepoRow],
+        state_dir: Path,
+        *,
+        private: bool | None,
+        made: bool,
+    ) -> tuple[RepoRow | None, bool | None]:
+        """`take` for a caller who creates a repo that is absent (None) himself, and whether it is private then."""
         target, mark = self.find(viewer, target_id), state_dir / "making"
         private = self.privacy(viewer, sources, target, private)
         if target is not None and made and not mark.exists():
             raise Conflict(f"{target_id} was made by somebody else meanwhile")
         if target is None:
             mark.touch()
-            return self._repos.create(viewer, target_id, private=private)
-        return target
+        return target, private
 
     def privacy(
         self, viewer: Viewer, sources: Sequence[RepoRow], target: RepoRow | None, wanted: bool | None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import msgspec
 import sqlalchemy as sa
@@ -83,6 +84,14 @@ class Repos:
 
         Raises BadName, Unauthenticated, Forbidden, or NameTaken.
         """
+        with self.creating(viewer, repo_id, private=private) as (_, repo):
+            return repo
+
+    @contextmanager
+    def creating(
+        self, viewer: Viewer, repo_id: RepoId, *, private: bool | None = None
+    ) -> Iterator[tuple[sa.Connection, RepoRow]]:
+        """`create`, in a transaction that the caller goes on with: the repo appears with what was added, or not at all."""
         namespace = self._namespace(viewer, repo_id)
         try:
             with self._database.write() as connection:
@@ -93,7 +102,7 @@ class Repos:
                     revisions.MAIN, viewer, CommitMessage("initial commit"), {".gitattributes": attributes}
                 )
                 enqueue_index(self._queue, connection, repo.id, first.oid)
-                return _by_id(connection, repo.id)
+                yield connection, _by_id(connection, repo.id)
         except sqlalchemy.exc.IntegrityError:
             raise NameTaken(f"You already created this {repo_id.type.singular} repo: {repo_id}") from None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -23,7 +23,7 @@ from seedstock.hub.commits import CommitMessage, CommitWriter, blob_object
 from seedstock.hub.gitattributes import REGULAR_MAX_BYTES, LargeFileRules
 from seedstock.hub.ignore_patterns import compile_patterns
 from seedstock.hub.index_queue import enqueue_index
-from seedstock.hub.operations import Operation
+from seedstock.hub.operations import Operation, Put, PutLarge
 from seedstock.hub.repos import Repos
 from seedstock.hub.trees import TreeCache, Trees
 from seedstock.jobs.queue import Queue
@@ -148,3 +148,27 @@ class Writing:
             row = writer.commit(ref, viewer, message, operations, parent)
             enqueue_index(self._queue, connection, repo.id, row.oid)
             return row
+
+    def create_with(
+        self,
+        viewer: Viewer,
+        repo_id: RepoId,
+        message: CommitMessage,
+        small: Mapping[str, bytes],
+        large: Sequence[PutLarge],
+        *,
+        private: bool | None,
+    ) -> tuple[RepoRow, CommitRow]:
+        """Create a repo with files, `large` ones being in the store already: nobody sees it without them.
+
+        Raises what `Repos.create` and `commit` raise.
+        """
+        with self._register.creating(viewer, repo_id, private=private) as (connection, repo):
+            self._content.allow_on(connection, repo.id, [put.digest for put in large])
+            blobs = {path: blob_object(content) for path, content in small.items()}
+            git.insert_objects(connection, repo.id, list(blobs.values()))
+            puts: list[Operation] = [Put(path, Oid(blob.oid)) for path, blob in blobs.items()]
+            writer = CommitWriter(connection, repo, self._cache, self._clock)
+            row = writer.commit(revisions.MAIN, viewer, message, [*large, *puts], None)
+            enqueue_index(self._queue, connection, repo.id, row.oid)
+            return repo, row

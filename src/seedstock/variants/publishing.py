@@ -6,9 +6,11 @@ import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
+
 from seedstock.content.service import Content
 from seedstock.core.errors import Unavailable
-from seedstock.core.names import RepoType
+from seedstock.core.names import RepoId, RepoType
 from seedstock.core.viewer import Viewer
 from seedstock.db.repos import RepoRow
 from seedstock.hub.commits import CommitMessage
@@ -20,6 +22,16 @@ from seedstock.hub.writing import Writing
 _PIECE_BYTES = 1 << 20
 _SAMPLE_BYTES = 512
 _SPARE_BYTES = 64 << 20
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where a job publishes."""
+
+    id: RepoId
+    repo: RepoRow | None
+    """None: it does not exist yet."""
+    private: bool | None
+    """Of a new one; None leaves it to the namespace."""
 
 
 class Publisher:
@@ -41,37 +53,45 @@ class Publisher:
     def publish(
         self,
         viewer: Viewer,
-        target: RepoRow,
+        place: Place,
         folder: Path,
         texts: dict[str, bytes],
         message: CommitMessage,
         on_file: Callable[[str], None] = lambda _path: None,
-    ) -> str:
-        """Commit a folder's files and some texts beside them; the commit. Files of the repo that are not named stay."""
-        repo, ref = self._writing.begin(viewer, repo_id_of(target), "main")
-        rules = LargeFileRules(default_attributes(RepoType(repo.type)).decode())
-        operations: list[Operation] = []
+    ) -> tuple[RepoRow, str]:
+        """Commit a folder's files and some texts beside them; the repo and the commit.
+
+        Files of a repo that are not named stay. One that does not exist appears with the commit: whatever ends this
+        before leaves files in the store that nobody sees.
+        """
+        rules = LargeFileRules(default_attributes(RepoType.MODEL).decode())
+        small, large = dict[str, bytes](), list[PutLarge]()
         for path in iter_files(folder):
             name = path.relative_to(folder).as_posix()
             on_file(name)
             with path.open("rb") as file:
                 sample = file.read(_SAMPLE_BYTES)
             if rules.is_large(name, path.stat().st_size, sample):
-                operations.append(self._put_large(repo, name, path))
+                large.append(self._store(name, path))
             else:
-                operations.append(Put(name, self._writing.store_blobs(repo, [path.read_bytes()])[0]))
-        oids = self._writing.store_blobs(repo, list(texts.values()))
-        operations += [Put(name, oid) for name, oid in zip(texts, oids, strict=True)]
-        return self._writing.commit(viewer, repo, ref, message, operations).oid
+                small[name] = path.read_bytes()
+        small |= texts
+        if place.repo is None:
+            repo, commit = self._writing.create_with(
+                viewer, place.id, message, small, large, private=place.private
+            )
+            return repo, commit.oid
+        repo, ref = self._writing.begin(viewer, repo_id_of(place.repo), "main")
+        self._content.allow_in_repo(repo.id, [put.digest for put in large])
+        oids = self._writing.store_blobs(repo, list(small.values()))
+        puts: list[Operation] = [Put(name, oid) for name, oid in zip(small, oids, strict=True)]
+        return repo, self._writing.commit(viewer, repo, ref, message, [*large, *puts]).oid
 
-    def _put_large(self, repo: RepoRow, name: str, path: Path) -> PutLarge:
+    def _store(self, name: str, path: Path) -> PutLarge:
         with self._content.staging.open() as staged, path.open("rb") as file:
             while piece := file.read(_PIECE_BYTES):
                 staged.write(piece)
-            staged.finish()
-            digest, size = staged.sha256, staged.size_bytes
-            self._content.add_whole(repo.id, digest, size, staged)
-        return PutLarge(name, digest, size)
+            return PutLarge(name, self._content.add_made(staged), staged.size_bytes)
 
 
 def iter_files(folder: Path) -> Iterator[Path]:

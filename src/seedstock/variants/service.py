@@ -31,7 +31,7 @@ from seedstock.variants.pedigree import Parent, Pedigree, inherit
 from seedstock.variants.pinning import Pinner, is_notice
 from seedstock.variants.plan import Plan, lay_out
 from seedstock.variants.previews import Previews, Prospect
-from seedstock.variants.publishing import Publisher
+from seedstock.variants.publishing import Place, Publisher
 from seedstock.variants.recipe import recipe_of
 from seedstock.variants.result import Making, Records, write_result
 
@@ -163,16 +163,16 @@ class Variants:
         folder = context.state_dir / "publish"
         texts = write_result(making, folder, self._records)
         self._publisher.check_space(folder)
-        target = self._derived.take(
-            viewer,
-            _model_id(job["target"]),
-            sources,
-            context.state_dir,
-            private=job["private"],
-            made=job["made"],
-        )
-        commit = self._publisher.publish(viewer, target, folder, texts, _message(making))
+        place = self._place(viewer, job, sources, context.state_dir)
+        target, commit = self._publisher.publish(viewer, place, folder, texts, _message(making))
         return self._ended(viewer, spec, target, commit, runs[-1].result)
+
+    def _place(self, viewer: Viewer, job: dict[str, Any], sources: list[RepoRow], state_dir: Path) -> Place:
+        target_id = _model_id(job["target"])
+        repo, private = self._derived.claim(
+            viewer, target_id, sources, state_dir, private=job["private"], made=job["made"]
+        )
+        return Place(target_id, repo, private)
 
     def _ended(
         self, viewer: Viewer, spec: AdaptSpec, target: RepoRow, commit: str, figures: dict[str, Any]
