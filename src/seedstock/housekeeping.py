@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from seedstock.adapt.stage import LESS_MEMORY
 from seedstock.core.errors import Integrity
 from seedstock.hub.conversions import CONVERT_MODEL
 from seedstock.hub.index_queue import ANALYSE_LINEAGE, CHECK_SIGNATURE, GRADE_OPENNESS, INDEX_REVISION
@@ -61,6 +62,7 @@ def job_kinds(hub: Hub) -> dict[str, JobKind]:
         timeout_s=_TRAINING_S,
         grace_s=_SAVING_S,
         memory_bytes=hub.settings.adapt_memory_bytes or _most_of_memory(),
+        memory_hint=LESS_MEMORY,
     )
     kinds = [
         JobKind(INDEX_REVISION, index, lease_s=120.0),

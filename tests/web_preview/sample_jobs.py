@@ -54,7 +54,7 @@ FAILED = msgspec.structs.replace(
     TRAINING,
     state=JobState.FAILED,
     stored_state="dead",
-    error="The job needs more memory than its limit of 2147483648 bytes",
+    error="The job needs more memory than its limit of 2,048 MiB",
     may_cancel=False,
     may_retry=True,
     plots=(),

@@ -39,6 +39,10 @@ class StageDied(HubError):
     """A stage's process ended without a word; it may go on from its checkpoint."""
 
 
+class StageHindered(StageDied):
+    """A stage said what stood in its way, which may pass."""
+
+
 class StageStopped(Exception):
     """A stage was asked to stop and saved its state."""
 
@@ -170,7 +174,7 @@ class _Listener:
     def _outcome(self) -> dict[str, Any]:
         end, status = self._end, self._process.returncode
         if end is not None and end.error is not None:
-            raise StageFailed(end.error, hint=end.hint)
+            raise (StageHindered if end.again else StageFailed)(end.error, hint=end.hint)
         if end is not None and end.stopped:
             raise StageStopped
         if end is not None and end.result is not None and status == 0:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import importlib
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -24,7 +25,7 @@ import msgspec
 from seedstock.adapt.methods import METHODS
 from seedstock.adapt.output import finish_output, finished_result
 from seedstock.adapt.platform_facts import platform_facts
-from seedstock.adapt.stage import Event, Stage, Stopped, read_stage
+from seedstock.adapt.stage import LESS_MEMORY, Event, Stage, Stopped, read_stage
 from seedstock.core.errors import HubError, Invalid
 
 # `run(stage, work, say, stopping)` writes into `output.begin_output(work)` and returns the figures of the run.
@@ -40,10 +41,6 @@ OPERATIONS = {
     "convert": "seedstock.adapt.gguf_stage:run",
 }
 STOPPED_STATUS = 75  # EX_TEMPFAIL
-LESS_MEMORY = (
-    "Use a smaller micro_batch_size or max_length, turn gradient_checkpointing on, "
-    "train a LoRA adapter instead of all weights, or allow the stage more memory."
-)
 
 
 class Operation(Protocol):
@@ -105,7 +102,7 @@ def run_stage(work: Path, say: Callable[[Event], None], stopping: Callable[[], b
         return 1
     except BaseException as error:  # noqa: BLE001 - the end of a process: whatever it was is said in one line
         traceback.print_exc(file=sys.stderr)
-        say(_unexpected(error, stage))
+        say(_unexpected(error, stage, work))
         return 1
     return 0
 
@@ -171,12 +168,42 @@ def _take_standard_output() -> int:
     return handle
 
 
-def _unexpected(error: BaseException, stage: Stage | None) -> Event:
+def _unexpected(error: BaseException, stage: Stage | None, work: Path) -> Event:
+    if disk_is_full(error, work):
+        free = _free_bytes(work)
+        return Event(
+            error=f"The disk is full: {free / 1e6:,.1f} MB are free where the job keeps its checkpoints",
+            hint="free some space and retry the job: it goes on from its last checkpoint",
+            again=True,
+        )
     if not out_of_memory(error):
         return Event(error=f"{type(error).__name__}: {_one_line(str(error))}")
     allowed = stage.memory_bytes if stage else None
     limit = f" of {allowed / 2**20:.0f} MiB" if allowed else ""
     return Event(error=f"Out of memory: the stage needed more than its limit{limit}", hint=LESS_MEMORY)
+
+
+_LEAST_FREE_BYTES = 1 << 20
+
+
+def disk_is_full(error: BaseException | None, folder: Path) -> bool:
+    """Whether an error comes of a full disk. Torch does not say so when its files cannot be written, so we look."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        if getattr(error, "errno", None) in {errno.ENOSPC, errno.EDQUOT} or "No space left" in str(error):
+            return True
+        if isinstance(error, OSError | RuntimeError) and _free_bytes(folder) < _LEAST_FREE_BYTES:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _free_bytes(folder: Path) -> int:
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return sys.maxsize
 
 
 _MEMORY_WORDS = (

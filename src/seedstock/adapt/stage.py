@@ -19,6 +19,11 @@ from typing import Any
 import msgspec
 
 STAGE_FILE = "stage.json"
+LESS_MEMORY = (
+    "use a smaller micro_batch_size or max_length, turn gradient_checkpointing on, train a LoRA adapter instead of "
+    "all weights, or let jobs take more: SEEDSTOCK_ADAPT_MEMORY_BYTES"
+)
+"""What to do about a stage that needs more memory than it may have."""
 
 
 class Stage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -54,6 +59,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The end: it was asked to stop and has saved its state."""
     hint: str | None = None
     """With `error`: what to do."""
+    again: bool = False
+    """With `error`: what stood in the way may pass, and another attempt goes on from the last checkpoint."""
     fraction: float | None = None
     """May come with any of them: how far it is, 0 to 1."""
     message: str = ""

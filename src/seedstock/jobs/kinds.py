@@ -83,6 +83,8 @@ class JobKind:
     """Isolated only: time to save the state after `cancelled` turned true."""
     memory_bytes: int | None = None
     """Isolated only, on Linux: limit of what the job's processes take together."""
+    memory_hint: str = ""
+    """What to change about a job that needs more."""
     every_s: float | None = None
     """Set for housekeeping: a job of this kind is queued so often."""
 

@@ -54,6 +54,7 @@ class Order(msgspec.Struct):
     spec: dict[str, Any]
     state_dir: str
     memory_bytes: int | None
+    memory_hint: str
     parent_pid: int
 
 
@@ -105,6 +106,7 @@ def _started(kind: JobKind, attempt: Attempt, scratch: str) -> Iterator[subproce
         spec=attempt.job.spec,
         state_dir=str(attempt.state_dir.absolute()),
         memory_bytes=kind.memory_bytes,
+        memory_hint=kind.memory_hint,
         parent_pid=os.getpid(),
     )
     assert child.stdin is not None
@@ -226,12 +228,13 @@ class _Watch:
     def _weigh(self) -> None:
         limit = self._kind.memory_bytes
         if limit is not None and sys.platform == "linux" and session_memory_bytes(self._child.pid) > limit:
-            raise JobFailed(memory_message(limit))
+            raise JobFailed(memory_message(limit, self._kind.memory_hint), final=True)
 
 
-def memory_message(limit_bytes: int | None) -> str:
-    """How a job that outgrew its limit is described, whoever notices."""
-    return f"The job needs more memory than its limit of {limit_bytes} bytes"
+def memory_message(limit_bytes: int | None, hint: str) -> str:
+    """How a job that outgrew its limit is described, whoever notices; it would do so again."""
+    limit = f" of {limit_bytes / 2**20:,.0f} MiB" if limit_bytes else ""
+    return f"The job needs more memory than its limit{limit}" + (f" ({hint})" if hint else "")
 
 
 def session_memory_bytes(session: int) -> int:

@@ -87,7 +87,7 @@ def main() -> None:
         try:
             context.done(_call(order, context))
         except MemoryError:
-            context.failed(memory_message(order.memory_bytes))
+            context.failed(memory_message(order.memory_bytes, order.memory_hint), final=True)
         except HubError as error:
             context.failed(in_one_line(error), final=is_final(error))
         except Exception as error:  # noqa: BLE001 - reported to the worker

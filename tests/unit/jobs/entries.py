@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from seedstock.core.errors import Invalid
+from seedstock.core.errors import Invalid, Unavailable
 from seedstock.jobs.kinds import JobContext
 
 
@@ -27,7 +27,11 @@ def die(_context: JobContext, _spec: dict[str, Any]) -> None:
 
 
 def refuse(_context: JobContext, _spec: dict[str, Any]) -> None:
-    raise Invalid("this spec is no good")
+    raise Invalid("this spec is no good", hint="write another")
+
+
+def be_busy(_context: JobContext, _spec: dict[str, Any]) -> None:
+    raise Unavailable("the store is away")
 
 
 def eat_memory(_context: JobContext, _spec: dict[str, Any]) -> None:

@@ -11,7 +11,17 @@ from typing import Any
 
 import pytest
 
-from seedstock.core.errors import Conflict, Forbidden, Invalid, NotFound, RepoNotFound, Unavailable
+from seedstock.core.errors import (
+    Conflict,
+    DigestMismatch,
+    Forbidden,
+    GatedRepo,
+    Invalid,
+    NotFound,
+    RepoNotFound,
+    Unauthenticated,
+    Unavailable,
+)
 from seedstock.db import job_claims
 from seedstock.db import jobs as rows
 from seedstock.db.engine import Database
@@ -207,22 +217,52 @@ def test_isolated_jobs(database: Database, clock: Time, queue: Queue, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("kind", "error"),
+    ("kind", "error", "state"),
     [
-        (JobKind("k", None, f"{HERE}:die"), "killed by SIGKILL"),
-        (JobKind("k", None, f"{HERE}:refuse"), "this spec is no good"),
-        (JobKind("k", None, f"{HERE}:eat_memory", memory_bytes=1 << 30), "more memory"),
-        (JobKind("k", None, f"{HERE}:sleep", timeout_s=0.5), "longer than its limit"),
-        (JobKind("k", None, f"{HERE}:missing"), "AttributeError"),
+        (JobKind("k", None, f"{HERE}:die"), "killed by SIGKILL", "queued"),
+        (JobKind("k", None, f"{HERE}:refuse"), "this spec is no good (write another)", "dead"),
+        (JobKind("k", None, f"{HERE}:be_busy"), "the store is away", "queued"),
+        (
+            JobKind("k", None, f"{HERE}:eat_memory", memory_bytes=1 << 30, memory_hint="eat less"),
+            "more memory than its limit of 1,024 MiB (eat less)",
+            "dead",
+        ),
+        (JobKind("k", None, f"{HERE}:sleep", timeout_s=0.5), "longer than its limit", "queued"),
+        (JobKind("k", None, f"{HERE}:missing"), "AttributeError", "queued"),
     ],
-    ids=["killed", "refused", "memory", "timeout", "missing"],
+    ids=["killed", "refused", "busy", "memory", "timeout", "missing"],
 )
-def test_isolated_jobs_that_fail_say_why(
-    database: Database, clock: Time, queue: Queue, tmp_path: Path, kind: JobKind, error: str
+def test_isolated_jobs_that_fail_say_why_and_run_again_if_that_may_help(
+    database: Database, clock: Time, queue: Queue, tmp_path: Path, kind: JobKind, error: str, state: str
 ) -> None:
-    job = run_one(database, clock, queue, tmp_path, kind, {})
-    assert job.state == "dead"
-    assert error in job.error
+    number = queue.enqueue("k", {})
+    worker(database, clock, tmp_path, kind).step()
+    job = queue.get(number)
+    assert error in (job.error or "")
+    assert (job.state, job.attempts) == (state, 1)
+
+
+@pytest.mark.parametrize(
+    ("failure", "state"),
+    [
+        (Invalid("no"), "dead"),
+        (RepoNotFound(), "dead"),
+        (GatedRepo("no"), "dead"),
+        (Unauthenticated("no"), "dead"),
+        (Unavailable("later"), "queued"),
+        (DigestMismatch("damaged"), "queued"),
+        (OSError(28, "No space left on device", "/x"), "queued"),
+    ],
+)
+def test_what_trying_again_cannot_change_is_tried_once(
+    database: Database, clock: Time, queue: Queue, tmp_path: Path, failure: Exception, state: str
+) -> None:
+    def work(*_: Any) -> None:
+        raise failure
+
+    number = queue.enqueue("k", {})
+    worker(database, clock, tmp_path, JobKind("k", work)).step()
+    assert queue.get(number).state == state
 
 
 def test_a_killed_job_resumes_from_its_checkpoint(

@@ -45,7 +45,7 @@ def run(
 def test_memory_is_counted_over_all_processes_of_a_job(queue: Queue, tmp_path: Path) -> None:
     kind = isolated("share_memory_use", memory_bytes=300 * MIB, timeout_s=20)
     job = run(queue, tmp_path, kind, {"processes": 4, "each_bytes": 120 * MIB})
-    assert job.error == f"The job needs more memory than its limit of {300 * MIB} bytes"
+    assert job.error == "The job needs more memory than its limit of 300 MiB"
 
 
 def test_a_limit_that_is_kept_is_not_felt(queue: Queue, tmp_path: Path) -> None:
