@@ -15,9 +15,9 @@ from seedstock.wiring import open_database
 from tests.contract.server import HubProcess
 
 
-def settle(process: HubProcess) -> None:
+def settle(process: HubProcess, database_url: str | None = None) -> None:
     """Add ada and her token, without the seconds that commands take to start."""
-    database = open_database(load({}, data=process.data))
+    database = open_database(load({}, data=process.data, database_url=database_url))
     accounts = Accounts(database, now_ms)
     accounts.create_user("ada")
     process.tokens["ada"] = accounts.create_token("ada", role=TokenRole.WRITE, name="laptop")

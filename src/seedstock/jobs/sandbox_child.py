@@ -23,7 +23,7 @@ import msgspec
 
 from seedstock.core.errors import HubError
 from seedstock.jobs.events import checked_event
-from seedstock.jobs.failures import in_one_line, is_final
+from seedstock.jobs.failures import full_disk, in_one_line, is_final
 from seedstock.jobs.sandbox import Line, Order, memory_message
 
 _PR_SET_PDEATHSIG = 1
@@ -92,7 +92,8 @@ def main() -> None:
             context.failed(in_one_line(error), final=is_final(error))
         except Exception as error:  # noqa: BLE001 - reported to the worker
             context.log(traceback.format_exc().rstrip())
-            context.failed(in_one_line(error))
+            full = full_disk(error, context.state_dir) if isinstance(error, OSError) else None
+            context.failed(full or in_one_line(error))
 
 
 def _call(order: Order, context: ChildContext) -> dict[str, Any] | None:
