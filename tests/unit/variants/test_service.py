@@ -13,6 +13,7 @@ from seedstock.adapt.spec import read_spec
 from seedstock.core.errors import Conflict, Forbidden, Invalid, NotFound, Unauthenticated
 from seedstock.core.names import RepoId, RepoType
 from seedstock.core.viewer import ANONYMOUS, TokenRole
+from seedstock.hub import writing
 from seedstock.hub.commits import CommitMessage
 from seedstock.hub.operations import Put
 from seedstock.recipes.reading import read_recipe
@@ -77,6 +78,32 @@ def test_a_run_that_was_stopped_goes_on_and_publishes_once(nursery: Nursery, tmp
     assert again is not None
     assert first["figures"] == again["figures"]
     assert first["repo"] == again["repo"]
+
+
+def test_a_repo_appears_with_its_whole_commit_or_not_at_all(
+    nursery: Nursery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a job that was killed while it noted a line, and whose machine goes away in the middle of publishing."""
+    job, context, said = nursery.job("bob", SFT), Context(tmp_path), tmp_path / "sft" / "said.jsonl"
+    context.stop = True
+    assert nursery.hub.variants.run(context, job) is None
+    said.write_bytes(b'{"log":"whole"}\n{"metrics":{"step":3')
+    context.stop = False
+
+    def break_off(*_: object) -> None:
+        raise ConnectionError("the machine is gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(writing, "enqueue_index", break_off)
+        with pytest.raises(ConnectionError):
+            nursery.hub.variants.run(context, job)
+    with pytest.raises(NotFound):
+        nursery.hub.reading.repo_at(nursery.people["bob"], repo("bob/base-sft"))
+    assert nursery.hub.variants.run(context, job)
+    assert said.read_bytes().startswith(b'{"log":"whole"}\n{"log"')
+    assert all(json.loads(line) for line in said.read_bytes().splitlines())
+    at = nursery.hub.reading.repo_at(nursery.people["bob"], repo("bob/base-sft"))
+    assert "adapter_model.safetensors" in {entry.path for entry in at.entries}
 
 
 def test_bad_rows_fail_before_anything_is_made_and_name_their_line(nursery: Nursery, tmp_path: Path) -> None:
