@@ -10,8 +10,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 Rate = Annotated[float, msgspec.Meta(gt=0, le=1)]
-Count = Annotated[int, msgspec.Meta(ge=1)]
-Size = Annotated[int, msgspec.Meta(ge=0)]
+Count = Annotated[int, msgspec.Meta(ge=1, le=1 << 53)]
+Size = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
+Seed = Annotated[int, msgspec.Meta(ge=0, le=4_000_000_000)]
+"""NumPy takes 32 bits, and replications count up from it."""
 Share = Annotated[float, msgspec.Meta(ge=0, lt=1)]
 
 
@@ -45,7 +47,7 @@ class Training(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     rows: list[Rows] = msgspec.field(default_factory=lambda: [Rows()])
     steps: Size = 0
     """Optimiser steps; 0: as many as `epochs` take."""
-    epochs: Annotated[float, msgspec.Meta(gt=0)] = 1.0
+    epochs: Annotated[float, msgspec.Meta(gt=0, le=1_000_000)] = 1.0
     batch_size: Count = 8
     """Sequences an optimiser step sees, over all accumulation."""
     micro_batch_size: Size = 0

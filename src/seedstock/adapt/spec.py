@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from seedstock.adapt.located import Path, dotted
-from seedstock.adapt.methods import METHODS, Merge, Sample, Sft
+from seedstock.adapt.methods import METHODS, Merge, Sample, Seed, Sft
 from seedstock.adapt.yaml_lines import read_yaml
 from seedstock.core.errors import Invalid
 
@@ -66,7 +66,7 @@ class AdaptSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Also make a GGUF of this type, such as Q8_0, for engines."""
     note: Text = ""
     """A paragraph for the card."""
-    seed: int = 0
+    seed: Seed = 0
     threads: Annotated[int, msgspec.Meta(ge=0, le=1024)] = 0
     """Of the training process; 0: one less than the machine has, but at least one."""
     device: Literal["auto", "cpu", "cuda"] = "auto"

@@ -209,6 +209,13 @@ class Conversions:
         return self._writing.commit(viewer, row, ref, message, operations).oid
 
 
+def check_type(name: str) -> None:
+    """Raise UnsupportedFormat unless GGUF files of that type are made here."""
+    from seedstock.convert.mixtures import find_target
+
+    find_target(name)
+
+
 def _proposal(source: Source, target: RepoId, private: bool | None, *, exists: bool) -> Proposal:
     from seedstock.convert.card import fallback_note
     from seedstock.convert.plan import header_bytes

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from seedstock.adapt.methods import Count, Size
+from seedstock.adapt.methods import Count, Seed, Size
 from seedstock.adapt.rewards.registry import admins_rewards
 
 SCHEMA = "hub-recipe/1"
@@ -56,7 +56,7 @@ class Budget(_Part, frozen=True, kw_only=True):
 class Determinism(_Part, frozen=True, kw_only=True):
     """What must be equal for outputs to be equal on one platform class."""
 
-    seed: Size
+    seed: Seed
     threads: Count
     dtype: Literal["float32", "bfloat16"]
     """Of the arithmetic; a stage's own `dtype = "auto"` means this."""
@@ -115,7 +115,7 @@ class RecipeStage(_Part, frozen=True, kw_only=True):
     op: str
     inputs: dict[Name, str]
     args: dict[str, Any]
-    seed: Size | None = None
+    seed: Seed | None = None
     """Instead of the recipe's."""
     publish: RepoRef | None = None
     """Where its output is a repo of its own."""
@@ -133,7 +133,7 @@ class Evaluation(_Part, frozen=True, kw_only=True):
     temperature: Annotated[float, msgspec.Meta(ge=0)]
     top_p: Annotated[float, msgspec.Meta(gt=0, le=1)]
     max_new_tokens: Count
-    seed: Size
+    seed: Seed
     fn_args: dict[str, Any] = {}
 
 

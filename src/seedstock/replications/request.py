@@ -6,6 +6,7 @@ from typing import Annotated
 
 import msgspec
 
+from seedstock.adapt.methods import Seed
 from seedstock.core.errors import Invalid
 from seedstock.recipes.graph import order, stages_to_run
 from seedstock.recipes.recipe import Recipe
@@ -21,7 +22,7 @@ class Request(msgspec.Struct, frozen=True):
     revision: str = "main"
     stage: str | None = None
     seeds: Annotated[int, msgspec.Meta(ge=1, le=MAX_SEEDS)] = 1
-    seed: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    seed: Seed | None = None
     threads: Annotated[int, msgspec.Meta(ge=1, le=1024)] | None = None
     """None: the recipe's; other threads are another platform class."""
     smoke: bool = False

@@ -14,12 +14,12 @@ from seedstock.adapt.launch import Launcher, StageStopped
 from seedstock.adapt.methods import Merge
 from seedstock.adapt.rewards.registry import admins_rewards
 from seedstock.adapt.spec import AdaptSpec, is_adapter, published_settings, relation
-from seedstock.core.errors import Forbidden, Invalid, RepoNotFound, Unauthenticated
+from seedstock.core.errors import Forbidden, HubError, Invalid, RepoNotFound, Unauthenticated
 from seedstock.core.names import RepoId, RepoType
 from seedstock.core.viewer import Viewer
 from seedstock.db.repos import RepoRow
 from seedstock.hub.commits import CommitMessage
-from seedstock.hub.conversions import Conversions, Request
+from seedstock.hub.conversions import Conversions, Request, check_type
 from seedstock.hub.derived import DerivedRepos, target_id_of
 from seedstock.hub.reading import Reading
 from seedstock.hub.repos import Repos, repo_id_of
@@ -99,8 +99,7 @@ class Variants:
         target = self._derived.find(viewer, target_id)
         private = self._derived.privacy(viewer, self._sources(viewer, plan), target, spec.private)
         adapter = is_adapter(settings)
-        if spec.gguf and adapter:
-            raise Invalid("An adapter runs on its base's GGUF: give `gguf` with `publish_as: merged`")
+        _check_gguf(spec, adapter)
         return VariantProposal(
             spec,
             plan,
@@ -181,8 +180,11 @@ class Variants:
         result: dict[str, Any] = {"repo": target.repo_id, "commit": commit, "figures": numbers}
         if spec.gguf:
             request = Request(spec.gguf, revision=commit)
-            result["gguf_job"], proposed = self._conversions.start(viewer, repo_id_of(target), request)
-            result["gguf_repo"] = proposed.target
+            try:
+                result["gguf_job"], proposed = self._conversions.start(viewer, repo_id_of(target), request)
+                result["gguf_repo"] = proposed.target
+            except HubError as error:  # the variant is published: it did not fail
+                result["gguf_error"] = error.message
         return result
 
     def _sources(self, viewer: Viewer, plan: Plan) -> list[RepoRow]:
@@ -210,6 +212,15 @@ class Variants:
             }
             found.append(Parent(role, pinned.repo, pinned.commit, at.metadata.card_data, notices))
         return found
+
+
+def _check_gguf(spec: AdaptSpec, adapter: bool) -> None:
+    """Before hours of training, not after."""
+    if spec.gguf is None:
+        return
+    check_type(spec.gguf)
+    if adapter:
+        raise Invalid("An adapter runs on its base's GGUF: give `gguf` with `publish_as: merged`")
 
 
 def _check_code(viewer: Viewer, plan: Plan) -> None:

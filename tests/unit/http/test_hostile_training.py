@@ -20,6 +20,7 @@ from seedstock.settings import load
 from seedstock.wiring import Hub, open_hub
 from tests.factories.tiny_llama import write_model
 from tests.unit.adapt.stages import conversations
+from tests.unit.recipes.samples import SHORT
 from tests.unit.variants.conftest import Nursery
 
 VALID: dict[str, Any] = {"method": "sft", "base": "ada/base", "data": "ada/rows", "publish": "ada/new"}
@@ -72,6 +73,7 @@ class Place:
         self.nursery.publish_folder("ada/base", base)
         self.nursery.publish_rows("ada/rows", conversations(8))
         self.nursery.publish("ada/shut", b"x" * 9, private=True)
+        self.nursery.publish("ada/made", b"x" * 9, files={"recipe.toml": SHORT.encode()})
         self.app = build_app(hub)
 
     def client(self, name: str) -> TestClient:
@@ -139,8 +141,41 @@ def test_any_json_at_all_is_answered(ada: TestClient, document: Any) -> None:
 @_FUZZ
 @given(_REPLICATION)
 @example({"revision": "\ud800"})
+@example({"seeds": 16})
+@example({"stage": "sft", "smoke": True, "seed": 10**30})
 def test_hostile_replications_are_refused_with_a_word(ada: TestClient, document: dict[str, Any]) -> None:
     assert _ask(ada, "/api/models/ada/base/replicate", document) is None  # it has no recipe
+    _ask(ada, "/api/models/ada/made/replicate", document)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"seed": -1}, "seed"),
+        ({"seed": 1 << 32}, "seed"),
+        ({"settings": {"steps": 10**400}}, "steps"),
+        ({"settings": {"epochs": 1e308}}, "epochs"),
+        ({"settings": {"batch_size": 10**30}}, "batch_size"),
+        ({"settings": {"lora": {"r": 0}}}, "lora.r"),
+        ({"gguf": "Q9_9", "publish_as": "merged"}, "Q9_9"),
+        ({"threads": 4096}, "threads"),
+    ],
+)
+def test_numbers_and_names_beyond_reason_are_refused_before_a_job_starts(
+    ada: TestClient, changes: dict[str, Any], words: str
+) -> None:
+    for query in ("", "?dry_run=true"):
+        answer = ada.post(f"/api/adapt{query}", json=VALID | changes)
+        assert answer.status_code == 400
+        assert words in answer.json()["error"]
+
+
+def test_the_largest_numbers_that_pass_are_estimated(ada: TestClient) -> None:
+    most = 1 << 53
+    settings = {"steps": most, "batch_size": most, "max_length": most, "lora": {"r": most}}
+    answer = ada.post("/api/adapt?dry_run=true", json=VALID | {"settings": settings})
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["estimate"]["fits"] is False
 
 
 def test_jobs_of_others_are_neither_seen_nor_stopped(place: Place, ada: TestClient) -> None:
