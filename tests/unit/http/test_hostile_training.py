@@ -20,7 +20,7 @@ from seedstock.settings import load
 from seedstock.wiring import Hub, open_hub
 from tests.factories.tiny_llama import write_model
 from tests.unit.adapt.stages import conversations
-from tests.unit.recipes.samples import SHORT
+from tests.unit.recipes.samples import pinned
 from tests.unit.variants.conftest import Nursery
 
 VALID: dict[str, Any] = {"method": "sft", "base": "ada/base", "data": "ada/rows", "publish": "ada/new"}
@@ -73,7 +73,7 @@ class Place:
         self.nursery.publish_folder("ada/base", base)
         self.nursery.publish_rows("ada/rows", conversations(8))
         self.nursery.publish("ada/shut", b"x" * 9, private=True)
-        self.nursery.publish("ada/made", b"x" * 9, files={"recipe.toml": SHORT.encode()})
+        self.nursery.publish("ada/made", b"x" * 9, files={"recipe.toml": pinned().encode()})
         self.app = build_app(hub)
 
     def client(self, name: str) -> TestClient:
