@@ -41,6 +41,8 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """`cpu` or `cuda`."""
     memory_bytes: int | None = None
     """What the process was allowed, for its message when that is too little."""
+    checkpoints: int = 2
+    """The newest that stay in the state; 0: all, for spot checks."""
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -25,6 +25,7 @@ _COMMANDS = {
     "jobs": ("seedstock.cli.jobs", "List, follow, stop and retry what a hub does for you in the background."),
     "replicate": ("seedstock.cli.replicate", "Make a model again by its recipe, and judge the result."),
     "recipe": ("seedstock.cli.recipe", "Check, pin and import recipes: how a model is made."),
+    "spot-check": ("seedstock.cli.spot_check", "Run one segment of a training run again, and compare."),
     "verify-record": ("seedstock.cli.verify_record", "Check a signed record or bill of materials, offline."),
     "tour": ("seedstock.cli.tour", "Publish, download and run a real model, end to end."),
 }

@@ -42,6 +42,13 @@ class InputFact(_Fact, frozen=True, kw_only=True):
     revision: str | None = None
 
 
+class ChainLink(_Fact, frozen=True, kw_only=True):
+    """A checkpoint's digest, which covers that of the one before (`adapt.train.chain`)."""
+
+    step: int
+    digest: str
+
+
 class StageFact(_Fact, frozen=True, kw_only=True):
     """What one stage did. `identity` is `graph.stage_digests`; times are UTC milliseconds."""
 
@@ -57,6 +64,8 @@ class StageFact(_Fact, frozen=True, kw_only=True):
     metrics: dict[str, float] = {}
     curve: list[dict[str, float]] = []
     """As `step` and what was measured then."""
+    chain: list[ChainLink] = []
+    """Of a stage that trains, for spot checks."""
 
 
 class MetricFact(_Fact, frozen=True, kw_only=True):

@@ -14,7 +14,7 @@ from seedstock.recipes.operations import GIVES_DATA
 from seedstock.recipes.outputs import describe_output
 from seedstock.recipes.reading import recipe_digest
 from seedstock.recipes.recipe import Recipe
-from seedstock.recipes.record import InputFact, RunRecord, StageFact, sign_run
+from seedstock.recipes.record import ChainLink, InputFact, RunRecord, StageFact, sign_run
 from seedstock.recipes.trust import Runner
 from seedstock.recipes.writing import render_recipe
 from seedstock.variants.execution import StageRun
@@ -84,6 +84,7 @@ def _stage_fact(run: StageRun, identity: str, folder: Path) -> StageFact:
         output=describe_output(folder, "dataset" if run.stage.op in GIVES_DATA else "model"),
         metrics=numbers,
         curve=run.curve,
+        chain=msgspec.convert(run.result.get("chain", []), list[ChainLink]),
     )
 
 

@@ -89,6 +89,7 @@ def test_a_killed_run_goes_on_exactly_even_amid_a_batch_of_completions(tmp_path:
     assert weights(work) == weights(whole)
     assert got["eval_losses"] == expected["eval_losses"]
     assert got["tokens"] == expected["tokens"]
+    assert got["chain"] == expected["chain"]
 
 
 def test_a_stopped_run_goes_on_exactly(tmp_path: Path) -> None:

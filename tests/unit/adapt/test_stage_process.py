@@ -68,6 +68,8 @@ def test_a_killed_run_goes_on_and_ends_with_the_weights_of_one_that_was_not(tmp_
     assert found["steps"] == expected["steps"] == 60
     assert found["tokens"] == expected["tokens"]
     assert found["eval_losses"] == expected["eval_losses"]
+    assert found["chain"] == expected["chain"]
+    assert [link["step"] for link in found["chain"]] == list(range(4, 61, 4))
     assert found["seconds"] > 0
     steps = [event.metrics["step"] for event in events if event.metrics and "loss" in event.metrics]
     assert steps[0] in {13.0, 17.0, 21.0}, "it went on from a checkpoint"

@@ -16,7 +16,23 @@ import msgspec
 from seedstock.adapt.output import sync_tree, write_durably
 
 COMPLETE = "complete.json"
+UNTIL = "until.json"
+"""Put into the state of a copy that runs a segment again."""
 _NAME = re.compile(r"checkpoint-(\d+)")
+
+
+class Link(msgspec.Struct, frozen=True):
+    """A link of the chain of checkpoints (`train.chain`)."""
+
+    step: int
+    digest: str
+
+
+class Until(msgspec.Struct, frozen=True):
+    """Run on from a checkpoint, whose link is given, to the end of its segment and no further."""
+
+    step: int
+    link: str
 
 
 class Progress(msgspec.Struct, kw_only=True):
@@ -30,6 +46,10 @@ class Progress(msgspec.Struct, kw_only=True):
     best_step: int = 0
     worse: int = 0
     """Evaluations since the best."""
+    chain: list[Link] = []
+    """A link for every checkpoint, but for those that an interruption made, and for the end."""
+    began_as_recorded: bool | None = None
+    """With `Until`: whether the state that it began from has the link that was given."""
 
 
 def complete(folder: Path, progress: Progress) -> None:
@@ -51,6 +71,22 @@ def last_checkpoint(state: Path) -> tuple[Path, Progress] | None:
         return None
     newest = max(found)[1]
     return newest, msgspec.json.decode((newest / COMPLETE).read_bytes(), type=Progress)
+
+
+def checkpoints(state: Path) -> list[tuple[Path, Progress]]:
+    """Whole checkpoints, the oldest first."""
+    found = [
+        (path, msgspec.json.decode((path / COMPLETE).read_bytes(), type=Progress))
+        for path in state.glob("checkpoint-*")
+        if _NAME.fullmatch(path.name) and (path / COMPLETE).is_file()
+    ]
+    return sorted(found, key=lambda item: item[1].step)
+
+
+def read_until(state: Path) -> Until | None:
+    """How far a copy is to run."""
+    path = state / UNTIL
+    return msgspec.json.decode(path.read_bytes(), type=Until) if path.is_file() else None
 
 
 def keep_last(state: Path, count: int = 2) -> None:

@@ -49,6 +49,7 @@ def fit(
     patience = run.method.patience
     best = Best(run.state, patience) if patience and measure else None
     watch = Watch(
+        stage=run.stage,
         say=run.say,
         stopping=run.stopping,
         state=run.state,
@@ -64,6 +65,8 @@ def fit(
     if watch.stopped:
         raise Stopped
     model = trainer.model
+    if not watch.progress.chain or watch.progress.chain[-1].step != watch.progress.step:
+        watch.link(model, trainer.optimizer)
     if best is not None:
         best.restore(model, watch.progress)
     after = watch.measure(model) if measure else None
@@ -101,7 +104,10 @@ def figures(run: Run, watch: Watch, loaded: Loaded, after: Measured | None) -> d
             "dtype": "bfloat16" if _half(run) else "float32",
         },
         "versions": versions(),
+        "chain": msgspec.to_builtins(done.chain),
     }
+    if done.began_as_recorded is not None:
+        found["began_as_recorded"] = done.began_as_recorded
     if watch.progress.best_loss is not None:
         found["best_step"] = watch.progress.best_step
     if watch.before is not None and after is not None:

@@ -109,7 +109,7 @@ def trainer_arguments(method: Training, stage: Stage, work: Path, plan: Plan) ->
         # Evaluations and checkpoints are `Watch`'s: it knows when, and which are whole.
         "eval_strategy": "no",
         "save_strategy": "no",
-        "save_total_limit": 2,
+        "save_total_limit": None,
         "save_only_model": False,
         "load_best_model_at_end": False,
         "report_to": [],

@@ -15,9 +15,10 @@ import torch
 from transformers import TrainerCallback
 
 from seedstock.adapt.output import write_durably
-from seedstock.adapt.stage import Event
+from seedstock.adapt.stage import Event, Stage
 from seedstock.adapt.train.best import Best
-from seedstock.adapt.train.checkpoints import Progress, complete, keep_last
+from seedstock.adapt.train.chain import first_digest, next_link
+from seedstock.adapt.train.checkpoints import Progress, complete, keep_last, read_until
 from seedstock.adapt.train.facts import Spent, peak_memory_bytes
 from seedstock.adapt.train.heldout import Evaluating, Measured
 from seedstock.adapt.train.model import Say
@@ -38,6 +39,7 @@ class Watch(TrainerCallback):
     def __init__(
         self,
         *,
+        stage: Stage,
         say: Say,
         stopping: Callable[[], bool],
         state: Path,
@@ -54,6 +56,7 @@ class Watch(TrainerCallback):
         self._say, self._stopping = say, stopping
         self._state, self._plan, self._best = state, plan, best
         self._measure, self._sampler = measure, sampler
+        self._stage, self._until = stage, read_until(state)
         self._spent = Spent()
         self._base = msgspec.structs.replace(progress)
         self._first_step = progress.step
@@ -77,6 +80,16 @@ class Watch(TrainerCallback):
         self._spent_before_steps = self._spent.seconds
         self._saved_at = self._logged_at = time.monotonic()
 
+    def on_step_begin(
+        self, args: Any, state: Any, control: Any, model: Any = None, optimizer: Any = None, **kwargs: Any
+    ) -> None:
+        """Before the first step of a segment that is run again: is it the state that it says it is?"""
+        if self._until is None or self.progress.began_as_recorded is not None:
+            return
+        before = self.progress.chain[-2].digest if len(self.progress.chain) > 1 else first_digest(self._stage)
+        link = next_link(before, state.global_step, model, optimizer)
+        self.progress.began_as_recorded = link.digest == self._until.link
+
     def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
         """After each optimiser step."""
         step, last = state.global_step, state.global_step >= state.max_steps
@@ -87,17 +100,29 @@ class Watch(TrainerCallback):
             self._say_samples(model, step)
         if last or control.should_training_stop:
             return  # what is left takes less time than saving a checkpoint that nothing would go on from
-        if self._stopping():
+        if self._until is not None:
+            if step == self._until.step:
+                self.stopped = control.should_training_stop = control.should_save = True
+        elif self._stopping():
             self.stopped = control.should_training_stop = control.should_save = True
         elif self._plan.save_every:
             control.should_save = self._due(step, self._plan.save_every)
         elif time.monotonic() - self._saved_at > SECONDS_BETWEEN_CHECKPOINTS:
             control.should_save = True
 
-    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """A checkpoint has been written: declare it whole, then let go of older ones."""
+    def on_save(
+        self, args: Any, state: Any, control: Any, model: Any = None, optimizer: Any = None, **kwargs: Any
+    ) -> None:
+        """A checkpoint has been written: declare it whole, then let go of older ones.
+
+        One that an interruption made is no link: a run that was interrupted has the chain of one that was not.
+        """
+        planned = self._until is not None or self._due(state.global_step, self._plan.save_every)
+        if planned or not self.stopped:
+            self.link(model, optimizer)
         complete(self._state / f"checkpoint-{state.global_step}", self.so_far())
-        keep_last(self._state)
+        if self._stage.checkpoints:
+            keep_last(self._state, self._stage.checkpoints)
         self._saved_at = time.monotonic()
 
     def on_log(
@@ -140,6 +165,12 @@ class Watch(TrainerCallback):
         assert self._measure is not None
         with Evaluating(model):
             return self._measure()
+
+    def link(self, model: Any, optimizer: Any) -> None:
+        """Add the link of this moment to the chain."""
+        chain, step = self.progress.chain, self.progress.step
+        before = chain[-1].digest if chain else first_digest(self._stage)
+        self.progress.chain = [*chain, next_link(before, step, model, optimizer)]
 
     def so_far(self) -> Progress:
         """Figures over all attempts."""
