@@ -107,6 +107,7 @@ def test_passwords_in_urls_are_not_arguments(tmp_path: Path) -> None:
         assert "secret" not in Path(f"/proc/{worker.pid}/cmdline").read_text()
         assert "secret" in Path(f"/proc/{worker.pid}/environ").read_text()
     finally:
-        companions.stop(worker)
+        worker.terminate()
+        worker.wait(20)
         assert worker.stdin is not None
         worker.stdin.close()
