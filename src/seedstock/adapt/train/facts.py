@@ -34,17 +34,22 @@ def peak_memory_bytes() -> int:
 
 
 class Spent:
-    """Wall and CPU time since it was made."""
+    """Wall and CPU time from when it was made until `stop`, or now."""
 
     def __init__(self) -> None:
         self._wall, self._cpu = time.monotonic(), time.process_time()
+        self._stopped: tuple[float, float] | None = None
+
+    def stop(self) -> None:
+        """Let nothing that follows count."""
+        self._stopped = self.seconds, self.cpu_seconds
 
     @property
     def seconds(self) -> float:
         """Wall time."""
-        return time.monotonic() - self._wall
+        return self._stopped[0] if self._stopped else time.monotonic() - self._wall
 
     @property
     def cpu_seconds(self) -> float:
         """CPU time of all threads."""
-        return time.process_time() - self._cpu
+        return self._stopped[1] if self._stopped else time.process_time() - self._cpu

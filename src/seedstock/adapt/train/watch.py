@@ -158,6 +158,10 @@ class Watch(TrainerCallback):
             )
         )
 
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """The last measure and the last link of the chain are no part of the training's time."""
+        self._spent.stop()
+
     # What the method asks.
 
     def measure(self, model: Any) -> Measured:
