@@ -27,6 +27,7 @@ SIDEWAYS = {
     "accounts": set(),
     "content": {"accounts"},
     "jobs": {"accounts"},
+    "run": {"metadata"},
     "weights": {"metadata"},
     "convert": {"metadata", "weights"},
     "adapt": {"convert", "metadata", "weights"},

@@ -26,6 +26,7 @@ from seedstock.hub.fit import Fitting
 from seedstock.hub.git.service import GitReader
 from seedstock.hub.indexing import Indexer
 from seedstock.hub.listing import Listing
+from seedstock.hub.model_folders import ModelFolders
 from seedstock.hub.models import Models
 from seedstock.hub.preparation import Preparation
 from seedstock.hub.reading import Reading
@@ -233,7 +234,8 @@ def _open_models(settings: Settings, reading: Reading, listing: Listing, content
     cache = EngineCache(folder / "engines", settings.engine_cache_bytes)
     fitting = Fitting(reading, content, settings.engine_memory_limit_bytes, LlamaCpp().slots)
     preparation = Preparation(cache, _plain(settings))
-    return Models(reading, listing, content, preparation, fitting, folder / "split")
+    folders = ModelFolders(reading, content, folder / "folders")
+    return Models(reading, listing, content, preparation, fitting, folders, folder / "split")
 
 
 def _plain(settings: Settings) -> dict[str, Any]:

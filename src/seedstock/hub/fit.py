@@ -6,11 +6,12 @@ import math
 from collections import OrderedDict
 from collections.abc import Mapping
 from threading import Lock
+from typing import Any
 
 import msgspec
 
 from seedstock.content.service import Content
-from seedstock.core.errors import ModelNotRunnable
+from seedstock.core.errors import ModelNotRunnable, UnsupportedFormat
 from seedstock.core.viewer import Viewer
 from seedstock.hub.metadata import ContentReader
 from seedstock.hub.reading import Reading, RepoAt
@@ -19,7 +20,10 @@ from seedstock.hub.runnable import parts_of
 from seedstock.hub.trees import Entry
 from seedstock.metadata.gguf_header import GgufArray, SkippedText, read_gguf_header
 from seedstock.metadata.source import BytesReader, read_whole
-from seedstock.run.engines.llama_cpp_memory import Estimate, Value, estimate
+from seedstock.run.engines import transformers_memory
+from seedstock.run.engines.estimate import Estimate
+from seedstock.run.engines.llama_cpp_memory import Value, estimate
+from seedstock.run.engines.transformers_engine import MODULES
 
 SMALL_BYTES = 3 << 30
 """Weights of up to so many bytes are run as F16, others as Q8_0: of a model of some 1.5 billion parameters in 16 bits."""
@@ -77,6 +81,16 @@ class Fitting:
             self._put(key, found)
         return self._fit(*found, context)
 
+    def of_transformers(self, viewer: Viewer, at: RepoAt) -> Fit:
+        """Of a safetensors repo that transformers loads as it is. Raises UnsupportedFormat."""
+        try:
+            config = msgspec.json.decode(self._config(viewer, at), type=dict[str, Any])
+        except msgspec.MsgspecError as error:
+            raise UnsupportedFormat(f"config.json is no JSON object: {error}") from None
+        embeds = any(entry.path == MODULES for entry in at.entries)
+        found, _ = transformers_memory.estimate(config, _parameters(at), self._limit_bytes, embeds=embeds)
+        return Fit(found, 0, self._limit_bytes)
+
     def _fit(self, header: Header, weights_bytes: int, context: int | None) -> Fit:
         found = estimate(header, weights_bytes, self._limit_bytes, context, self._slots)
         return Fit(found, 0, self._limit_bytes)
@@ -94,16 +108,19 @@ class Fitting:
     def _read_config(self, viewer: Viewer, at: RepoAt) -> Header:
         from seedstock.convert.architectures import ARCHITECTURES, read_config, settings
 
+        config, _ = read_config(self._config(viewer, at))
+        values = {key: value.value for key, value in settings(config).items()}
+        plain = {key: value for key, value in values.items() if isinstance(value, int | float | str)}
+        return {"general.architecture": ARCHITECTURES[config.model_type].name, **plain}
+
+    def _config(self, viewer: Viewer, at: RepoAt) -> bytes:
         file = self._reading.file(viewer, repo_id_of(at.repo), f"{at.commit.oid}/config.json")
         reader = (
             BytesReader(file.data)
             if file.data is not None
             else ContentReader(self._content, file.entry.digest or "")
         )
-        config, _ = read_config(read_whole(reader, _MAX_CONFIG_BYTES))
-        values = {key: value.value for key, value in settings(config).items()}
-        plain = {key: value for key, value in values.items() if isinstance(value, int | float | str)}
-        return {"general.architecture": ARCHITECTURES[config.model_type].name, **plain}
+        return read_whole(reader, _MAX_CONFIG_BYTES)
 
     def _find(self, key: tuple[int, str, str]) -> tuple[Header, int] | None:
         with self._lock:
@@ -123,9 +140,12 @@ def made_type(at: RepoAt) -> str:
 
 def made_bytes(at: RepoAt) -> int:
     """How large that file will be, about: by the parameters that the index job counted, else as if of 16 bits each."""
+    return math.ceil(_parameters(at) * _BYTES_PER_PARAMETER[made_type(at)])
+
+
+def _parameters(at: RepoAt) -> int:
     counted = at.metadata.safetensors
-    parameters = counted.total if counted is not None else _stored_bytes(at) / 2
-    return math.ceil(parameters * _BYTES_PER_PARAMETER[made_type(at)])
+    return counted.total if counted is not None else _stored_bytes(at) // 2
 
 
 def _stored_bytes(at: RepoAt) -> int:

@@ -16,7 +16,7 @@ from seedstock.db.engine import Database
 from seedstock.db.repos import RepoRow
 from seedstock.hub.index_queue import enqueue_analysis, enqueue_grade, enqueue_signature
 from seedstock.hub.metadata import VERSION, RevisionFiles
-from seedstock.hub.runnable import Kind, kind_of
+from seedstock.hub.runnable import WHOLE, kind_of
 from seedstock.hub.trees import Entry, TreeCache, Trees
 from seedstock.jobs.queue import Queue
 from seedstock.metadata.summary import RepoMetadata, summarise
@@ -93,8 +93,7 @@ class Indexer:
             library_name=_short(record.library_name),
             license=_short(record.licenses[0] if record.licenses else None),
             parameters=_parameters(record),
-            runnable=repo.type == RepoType.MODEL
-            and kind_of(entries, record) in {Kind.GGUF, Kind.SAFETENSORS},
+            runnable=repo.type == RepoType.MODEL and kind_of(entries, record) in WHOLE,
             used_storage_bytes=files.stored_bytes(connection, repo.id),
         )
 

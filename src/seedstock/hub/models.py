@@ -24,10 +24,11 @@ from seedstock.core.viewer import Viewer
 from seedstock.db.repos import RepoRow
 from seedstock.hub.fit import Fit, Fitting, made_type
 from seedstock.hub.listing import Listing, ListQuery
+from seedstock.hub.model_folders import ModelFolders, link_to
 from seedstock.hub.preparation import Preparation
 from seedstock.hub.reading import Reading, RepoAt
 from seedstock.hub.repos import RepoMoved, repo_id_of
-from seedstock.hub.runnable import ADAPTER_WEIGHTS, Kind, base_of, kind_of, parts_of, pick_gguf
+from seedstock.hub.runnable import ADAPTER_WEIGHTS, WHOLE, Kind, base_of, kind_of, parts_of, pick_gguf
 from seedstock.hub.trees import Entry
 from seedstock.run.engine_cache import Made
 from seedstock.run.engines.base import AdapterFile, ModelFile
@@ -77,6 +78,7 @@ class Models:
         content: Content,
         preparation: Preparation,
         fitting: Fitting,
+        folders: ModelFolders,
         links_dir: Path,
     ) -> None:
         self.preparation = preparation
@@ -84,6 +86,7 @@ class Models:
         self._listing = listing
         self._content = content
         self._fitting = fitting
+        self._folders = folders
         self._links_dir = links_dir
 
     def locate(self, viewer: Viewer, name: str) -> LocatedModel:
@@ -145,7 +148,7 @@ class Models:
             base = self._base(viewer, at)
         except (NotFound, Forbidden, Unauthenticated):
             return False
-        return kind_of(base.entries, base.metadata) in {Kind.GGUF, Kind.SAFETENSORS}
+        return kind_of(base.entries, base.metadata) in WHOLE
 
     def fit(self, viewer: Viewer, name: str) -> Fit:
         """What a model needs of memory. Raises RepoNotFound, GatedRepo, ModelNotRunnable, UnsupportedFormat."""
@@ -160,12 +163,17 @@ class Models:
             fit = self.fit_of(viewer, self._base(viewer, at), wanted)
             held = {entry.path: entry.size_bytes for entry in at.entries}
             return msgspec.structs.replace(fit, adapter_bytes=held[ADAPTER_WEIGHTS])
+        if wanted is None and kind_of(at.entries, at.metadata) is Kind.TRANSFORMERS:
+            return self._fitting.of_transformers(viewer, at)
         if _converted(at, wanted):
             return self._fitting.of_safetensors(viewer, at)
         return self._fitting.of_gguf(at, self._gguf(at, wanted))
 
     def _whole(self, viewer: Viewer, at: RepoAt, wanted: str | None) -> ModelFile:
         """A whole model, made if need be."""
+        if wanted is None and kind_of(at.entries, at.metadata) is Kind.TRANSFORMERS:
+            self._check_fit(self.fit_of(viewer, at))
+            return self._folders.of(viewer, at)
         if not _converted(at, wanted):
             return self._stored(at, self._gguf(at, wanted))
         self._check_fit(self.fit_of(viewer, at))
@@ -198,7 +206,7 @@ class Models:
         folder.mkdir(parents=True, exist_ok=True)
         links = [folder / f"model-{n:05d}-of-{len(parts):05d}.gguf" for n in range(1, len(parts) + 1)]
         for link, path in zip(links, paths, strict=True):
-            _link(link, path)
+            link_to(link, path)
         rest = sum(size for _, _, size in parts[1:])
         return ModelFile(key, str(links[0]), size_bytes, rest_bytes=rest)
 
@@ -221,8 +229,13 @@ class Models:
                 hint="publish the base here under that name",
             ) from None
         check(viewer, Action.DOWNLOAD, found.repo)
-        if kind_of(found.entries, found.metadata) is Kind.ADAPTER:
+        kind = kind_of(found.entries, found.metadata)
+        if kind is Kind.ADAPTER:
             raise ModelNotRunnable(f"{at.repo.repo_id} is an adapter of an adapter, {base.repo}")
+        if kind is Kind.TRANSFORMERS:
+            raise ModelNotRunnable(
+                f"Adapters of {base.repo} are not run: its architecture runs with transformers alone"
+            )
         return found
 
     def _check_fit(self, fit: Fit) -> None:
@@ -238,13 +251,3 @@ def _converted(at: RepoAt, wanted: str | None) -> bool:
 
 def _siblings(first: Path) -> list[Path]:
     return sorted(path for path in first.parent.iterdir() if path != first)
-
-
-def _link(link: Path, target: Path) -> None:
-    """Have `link` lead to `target`, whatever it led to."""
-    if link.is_symlink() and link.readlink() == target:
-        return
-    fresh = link.with_name(f"{link.name}.new")
-    fresh.unlink(missing_ok=True)
-    fresh.symlink_to(target)
-    fresh.replace(link)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
+from typing import Any
 
 import msgspec
 
@@ -20,6 +21,8 @@ _COMMIT = re.compile(r"[0-9a-f]{40}\Z")
 _SHARD = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf\Z", re.IGNORECASE)
 _PREFERRED = ("q4_k_m", "q8_0")
 _MAX_SHARDS = 1024
+_MODULES = "modules.json"
+_WRITERS = ("ForCausalLM", "LMHeadModel")
 
 
 class Kind(StrEnum):
@@ -27,7 +30,13 @@ class Kind(StrEnum):
 
     GGUF = "gguf"
     SAFETENSORS = "safetensors"
+    TRANSFORMERS = "transformers"
+    """Safetensors weights of another architecture than those that a GGUF is made of."""
     ADAPTER = "adapter"
+
+
+WHOLE = frozenset({Kind.GGUF, Kind.SAFETENSORS, Kind.TRANSFORMERS})
+"""The kinds that are models of their own."""
 
 
 class BaseName(msgspec.Struct, frozen=True):
@@ -47,10 +56,22 @@ def kind_of(entries: list[Entry], metadata: RepoMetadata) -> Kind | None:
         path.endswith(".safetensors") and "/" not in path and path != ADAPTER_WEIGHTS for path in paths
     )
     if whole and {"config.json", "tokenizer.json"} <= paths and not config.get("quantization_config"):
-        return Kind.SAFETENSORS if config.get("model_type") in CONVERTED else None
+        if config.get("model_type") in CONVERTED and _MODULES not in paths:
+            return Kind.SAFETENSORS
+        return Kind.TRANSFORMERS if _is_loadable(config, paths) else None
     if {ADAPTER_CONFIG, ADAPTER_WEIGHTS} <= paths and base_of(metadata) is not None:
         return Kind.ADAPTER
     return None
+
+
+def _is_loadable(config: dict[str, Any], paths: set[str]) -> bool:
+    """Whether transformers may know the architecture; it is asked only when the model is loaded. No remote code is."""
+    if config.get("auto_map"):
+        return False
+    named = config.get("architectures")
+    names = named if isinstance(named, list) else []
+    writes = any(isinstance(name, str) and name.endswith(_WRITERS) for name in names)
+    return _MODULES in paths or writes
 
 
 def base_of(metadata: RepoMetadata) -> BaseName | None:

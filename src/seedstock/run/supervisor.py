@@ -25,7 +25,9 @@ import msgspec
 
 from seedstock.core.errors import HubError, Invalid
 from seedstock.run.engines.base import Engine, ModelFile
+from seedstock.run.engines.by_model import ByModel
 from seedstock.run.engines.llama_cpp import LlamaCpp
+from seedstock.run.engines.transformers_engine import Transformers
 from seedstock.run.scheduler import Limits, Scheduler
 from seedstock.run.wire import MAX_LINE_BYTES, Ask, State, Told, tell_error
 
@@ -210,10 +212,12 @@ async def _run(options: argparse.Namespace, engine: Engine, limits: Limits) -> N
 
 
 def main() -> int:
-    """Serve llama.cpp."""
+    """Serve llama.cpp and transformers."""
     options = parse_options(sys.argv[1:])
-    defaults = LlamaCpp()
-    return run(options, LlamaCpp(threads=options.threads or defaults.threads, slots=options.slots))
+    threads = options.threads or LlamaCpp().threads
+    return run(
+        options, ByModel(LlamaCpp(threads=threads, slots=options.slots), Transformers(threads=threads))
+    )
 
 
 if __name__ == "__main__":

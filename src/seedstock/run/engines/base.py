@@ -52,6 +52,8 @@ class ModelFile(msgspec.Struct, frozen=True):
     """Of further parts that lie beside the first."""
     adapter: AdapterFile | None = None
     """Asked for with the model, and served from the same weights as the model without it."""
+    engine: str = "llama.cpp"
+    """The name of the engine that runs it."""
 
     @property
     def weights_bytes(self) -> int:
@@ -68,6 +70,8 @@ class Plan(msgspec.Struct, frozen=True):
     abilities: tuple[Ability, ...] = (Ability.GENERATION,)
     """As far as the file tells; the running model may add to them."""
     micro_batch_tokens: int = 512
+    dtype: str = ""
+    """Element type of the arithmetic, where the engine has a choice."""
 
 
 class Endpoint(msgspec.Struct, frozen=True):

@@ -9,15 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import msgspec
-
 from seedstock.core.errors import ModelNotRunnable, UnsupportedFormat
 from seedstock.run.engines.base import Ability
+from seedstock.run.engines.estimate import Estimate, contexts
 
 Value = int | float | bool | str | Sequence[int | float | bool | str]
 
-MAX_DEFAULT_CONTEXT_TOKENS = 8192
-MIN_SHRUNK_CONTEXT_TOKENS = 2048
 MICRO_BATCH_TOKENS = 512
 SLACK_BYTES = 160 << 20  # interpreter + library 90 MB, scratch buffers of small models 20-60 MB (measured)
 MAX_POOLED_TOKENS = 2048
@@ -42,33 +39,6 @@ _ENCODERS = frozenset(
 _NO_TEXT = frozenset({"t5encoder", "clip", "wavtokenizer-dec"})
 
 
-class Estimate(msgspec.Struct, frozen=True):
-    """What a model needs with `slots` requests of `context_tokens` each at a time."""
-
-    weights_bytes: int
-    cache_bytes: int
-    """Keys and values of all slots' full contexts, and recurrent state."""
-    other_bytes: int
-    slots: int
-    context_tokens: int
-    abilities: tuple[Ability, ...]
-    micro_batch_tokens: int
-
-    @property
-    def total_bytes(self) -> int:
-        """All of it."""
-        return self.weights_bytes + self.cache_bytes + self.other_bytes
-
-    def check(self, limit_bytes: int) -> None:
-        """Raise ModelNotRunnable, with numbers, for more than the limit."""
-        if self.total_bytes > limit_bytes:
-            raise ModelNotRunnable(
-                f"This model needs about {self.total_bytes / 1e9:.1f} GB of memory with {self.context_tokens} tokens of"
-                f" context; this hub gives engines {limit_bytes / 1e9:.1f} GB",
-                hint="use a smaller quantisation, or raise the engine memory limit",
-            )
-
-
 def estimate(
     header: Mapping[str, Value], weights_bytes: int, limit_bytes: int, asked_tokens: int | None, slots: int
 ) -> Estimate:
@@ -80,7 +50,7 @@ def estimate(
     shape = _Shape(header)
     found = [
         shape.estimate(weights_bytes, count, context)
-        for context in _contexts(shape.context_tokens, asked_tokens)
+        for context in contexts(shape.context_tokens, asked_tokens)
         for count in _halvings(slots)
     ]
     return next((one for one in found if one.total_bytes <= limit_bytes), found[-1])
@@ -88,15 +58,6 @@ def estimate(
 
 def _halvings(count: int) -> list[int]:
     return [count >> shift for shift in range(count.bit_length())]
-
-
-def _contexts(trained: int, asked: int | None) -> list[int]:
-    if asked is not None:
-        return [min(trained, asked)]
-    contexts = [min(trained, MAX_DEFAULT_CONTEXT_TOKENS)]
-    while contexts[-1] // 2 >= MIN_SHRUNK_CONTEXT_TOKENS:
-        contexts.append(contexts[-1] // 2)
-    return contexts
 
 
 class _Shape:

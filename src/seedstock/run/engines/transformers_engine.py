@@ -1,0 +1,90 @@
+"""transformers as an engine: safetensors models of any architecture that it knows, and encoders that embed.
+
+Slower than llama.cpp and without its batching (one request at a time; several choices of one are written together), so
+it runs what llama.cpp does not.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import closing
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from seedstock.core.errors import ModelNotRunnable, UnsupportedFormat
+from seedstock.metadata.safetensors_header import read_safetensors_header
+from seedstock.metadata.source import LocalFile
+from seedstock.run.engines.base import AdapterFile, Capabilities, Endpoint, ModelFile, Plan
+from seedstock.run.engines.estimate import Estimate
+from seedstock.run.engines.llama_cpp import LlamaCpp
+from seedstock.run.engines.loopback import answers_ok
+from seedstock.run.engines.transformers_memory import estimate
+
+NAME = "transformers"
+MODULES = "modules.json"
+"""Of a model that embeds: how, as sentence-transformers writes it."""
+
+
+class Transformers(msgspec.Struct, frozen=True):
+    """The transformers engine; a model's `path` is the `config.json` of a folder that holds all of it."""
+
+    threads: int = msgspec.field(default_factory=lambda: LlamaCpp().threads)
+
+    @property
+    def name(self) -> str:
+        """Short stable name."""
+        return NAME
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it can do."""
+        return Capabilities((".safetensors",), streaming=True, reasoning_split=True, prompt_logprobs=False)
+
+    def plan(self, model: ModelFile, memory_limit_bytes: int) -> Plan:
+        """One slot, in float32 if that fits and else in bfloat16, with the longest context that fits."""
+        if find_spec("torch") is None or find_spec("transformers") is None:
+            raise ModelNotRunnable(
+                "Models of this architecture run with transformers, which is not installed",
+                hint="pip install 'seedstock[adapt]'",
+            )
+        found, dtype = _estimate(Path(model.path).parent, memory_limit_bytes, model.context)
+        found.check(memory_limit_bytes)
+        return Plan(found.total_bytes, found.slots, found.context_tokens, found.abilities, dtype=dtype)
+
+    def command(self, model: ModelFile, plan: Plan, adapters: Sequence[AdapterFile] = ()) -> Sequence[str]:
+        """Run the child module with this interpreter."""
+        if adapters:
+            raise ModelNotRunnable("Adapters of models that run with transformers are not served")
+        return [
+            sys.executable,
+            "-m",
+            "seedstock.run.engines.transformers_child",
+            f"--folder={Path(model.path).parent}",
+            f"--context-tokens={plan.context_tokens}",
+            f"--threads={self.threads}",
+            f"--dtype={plan.dtype}",
+            f"--parent-pid={os.getpid()}",
+        ]
+
+    async def is_healthy(self, endpoint: Endpoint) -> bool:
+        """`/health` answers."""
+        return await answers_ok(endpoint, "/health")
+
+
+def _estimate(folder: Path, limit_bytes: int, asked_tokens: int | None) -> tuple[Estimate, str]:
+    try:
+        config = msgspec.json.decode((folder / "config.json").read_bytes(), type=dict[str, Any])
+    except (OSError, msgspec.MsgspecError) as error:
+        raise UnsupportedFormat(f"config.json cannot be read: {error}") from None
+    parameters = sum(_parameters(path) for path in sorted(folder.glob("*.safetensors")))
+    return estimate(config, parameters, limit_bytes, asked_tokens, embeds=(folder / MODULES).exists())
+
+
+def _parameters(path: Path) -> int:
+    with closing(LocalFile(path)) as file:
+        return sum(tensor.parameters for tensor in read_safetensors_header(file).tensors)

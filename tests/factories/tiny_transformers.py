@@ -1,0 +1,58 @@
+"""Tiny random models of architectures that only transformers runs here: a GPT-2 that writes, a BERT that embeds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.factories.tiny_llama import CHAT, VOCABULARY, write_tokenizer
+
+
+def write_gpt2(folder: Path, *, seed: int = 0, chat: str | None = CHAT, positions: int = 256) -> Path:
+    """A GPT-2 of two layers."""
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    torch.manual_seed(seed)
+    config: Any = GPT2Config(
+        vocab_size=VOCABULARY, n_positions=positions, n_embd=32, n_layer=2, n_head=2, bos_token_id=None, eos_token_id=264,
+        pad_token_id=264, initializer_range=0.3,
+    )  # fmt: skip
+    GPT2LMHeadModel(config).save_pretrained(str(folder))
+    write_tokenizer(folder, chat)
+    return folder
+
+
+def write_bert(
+    folder: Path, *, pooling: str = "mean_tokens", modules: tuple[str, ...] = ("Normalize",)
+) -> Path:
+    """A BERT of one layer, as sentence-transformers publishes it."""
+    import torch
+    from transformers import BertConfig, BertModel
+
+    torch.manual_seed(0)
+    config: Any = BertConfig(
+        vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64,
+        max_position_embeddings=64, pad_token_id=264, initializer_range=0.3,
+    )  # fmt: skip
+    BertModel(config).save_pretrained(str(folder))
+    write_tokenizer(folder, None)
+    kinds = ("Transformer", "Pooling", *modules)
+    described = [
+        {
+            "idx": at,
+            "name": str(at),
+            "path": "" if at == 0 else f"{at}_{kind}",
+            "type": f"sentence_transformers.models.{kind}",
+        }
+        for at, kind in enumerate(kinds)
+    ]
+    (folder / "modules.json").write_text(json.dumps(described))
+    (folder / "1_Pooling").mkdir()
+    flags = {
+        f"pooling_mode_{name}": name == pooling
+        for name in ("cls_token", "mean_tokens", "max_tokens", "lasttoken")
+    }
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps({"word_embedding_dimension": 32, **flags}))
+    return folder
