@@ -14,15 +14,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from seedstock.adapt.launch import LocalLauncher
-from tests.contract.server import ROOT
+from tests.contract.server import ROOT, HubProcess
+from tests.damage.conftest import settle
+from tests.damage.garden import SPEC, Garden
 from tests.unit.adapt.stages import conversations, lay_out
+from tests.unit.jobs.conftest import is_alive
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs the extra `ray`")
 _START_S = 120
@@ -121,3 +124,65 @@ def test_a_cluster_that_is_not_there_is_told_soon(tmp_path: Path) -> None:
     found = run(f"ray://127.0.0.1:{free_port()}", stage(tmp_path / "none"))
     assert "does not answer" in found["unavailable"]
     assert time.monotonic() - began_s < 60
+
+
+def test_a_killed_actor_is_told_and_the_stage_goes_on_elsewhere(cluster: str, tmp_path: Path) -> None:
+    here, there = stage(tmp_path / "here", steps=60), stage(tmp_path / "there", steps=60)
+    LocalLauncher().run(here, lambda _event: None, lambda: False)
+    command = [sys.executable, str(Path(__file__).with_name("ray_driver.py")), cluster, str(there)]
+    with subprocess.Popen(command, env=ENVIRON, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as driver:
+        _wait_until(lambda: any((there / "state").glob("checkpoint-*/complete.json")))
+        (trainer,) = _trainers()
+        os.kill(_parent(trainer), signal.SIGKILL)
+        _wait_until(lambda: not is_alive(trainer))
+        said, _ = driver.communicate(timeout=120)
+    ended = json.loads(said.splitlines()[-1])
+    assert "The cluster lost the stage" in ended["died"], ended
+    found = run(cluster, there)
+    assert found["result"]["steps"] == 60
+    assert any("Going on from step" in text for text in found["logs"])
+    assert weights(here) == weights(there)
+
+
+def test_a_hub_s_job_trains_on_the_cluster(cluster: str, tmp_path: Path) -> None:
+    hub = HubProcess(tmp_path / "data", SEEDSTOCK_LAUNCHER=cluster)
+    settle(hub)
+    hub.start()
+    try:
+        garden = Garden(hub, tmp_path)
+        number = garden.start(publish="ada/far", settings=SPEC["settings"] | {"steps": 60})
+        _wait_until(_trainers)
+        ended = garden.wait(number)
+        assert ended["state"] == "done", garden.said(number)
+        assert garden.weights("ada/far")
+        record = garden.ask("GET", "/ada/far/raw/main/recipe.toml").text
+        assert "ray" not in record, "a recipe says what is made, not where"
+    finally:
+        hub.stop()
+
+
+def _trainers() -> list[int]:
+    """The processes of the stages that the cluster runs."""
+    return [
+        int(process.name)
+        for process in Path("/proc").glob("[0-9]*")
+        if all(mark in _command(process) for mark in ("adapt.run_stage", "/seedstock-stage-"))
+    ]
+
+
+def _command(process: Path) -> str:
+    try:
+        return (process / "cmdline").read_text()
+    except OSError:
+        return ""
+
+
+def _parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def _wait_until(done: Callable[[], object]) -> None:
+    end_s = time.monotonic() + _START_S
+    while not done():
+        assert time.monotonic() < end_s, "it took too long"
+        time.sleep(0.05)
