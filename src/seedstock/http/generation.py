@@ -62,23 +62,27 @@ async def _located(call: Call, name: str) -> LocatedModel:
 async def _unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
     """Await `work`, and cancel it when the client hangs up. Raises ClientDisconnect."""
     task = asyncio.ensure_future(work)
-    gone = asyncio.ensure_future(_disconnected(request))
+    gone = asyncio.ensure_future(_disconnected(request.receive))
     try:
         await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
             raise ClientDisconnect
         return await task
     finally:
-        for pending in (task, gone):
-            if not pending.done():
-                pending.cancel()
-                with suppress(asyncio.CancelledError):
-                    await pending
+        await _cancel(task, gone)
 
 
-async def _disconnected(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
         pass
+
+
+async def _cancel(*tasks: asyncio.Future[Any]) -> None:
+    for pending in tasks:
+        if not pending.done():
+            pending.cancel()
+            with suppress(asyncio.CancelledError):
+                await pending
 
 
 class EventsResponse(Response):
@@ -97,8 +101,19 @@ class EventsResponse(Response):
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI
-        """Send the events."""
+        """Send the events. A hang-up is noticed between two events too, which may be minutes apart."""
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        sending = asyncio.ensure_future(self._send(send))
+        gone = asyncio.ensure_future(_disconnected(receive))
+        try:
+            await asyncio.wait({sending, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if sending.done():
+                await sending
+        finally:
+            await _cancel(sending, gone)
+            await self.events.aclose()
+
+    async def _send(self, send: Send) -> None:
         try:
             async for event in self.events:
                 await send({"type": "http.response.body", "body": event, "more_body": True})
@@ -107,5 +122,3 @@ class EventsResponse(Response):
             await send({"type": "http.response.body", "body": self.events.error_event(error)})
         except OSError:
             return  # the client hung up
-        finally:
-            await self.events.aclose()
