@@ -21,6 +21,7 @@ HubError(message, hint)
 │   └── NameTaken
 ├── LimitExceeded
 │   ├── QuotaExceeded
+│   ├── RemoteBusy         the upstream of a remote model has had enough of this hub for now
 │   └── TooLarge
 ├── RangeNotSatisfiable
 ├── Integrity              stored bytes are not what was stored; never served
@@ -31,6 +32,10 @@ HubError(message, hint)
     ├── ModelPreparing     a file for the engine is being made; says how far
     ├── EngineBusy
     ├── EngineFailed
+    ├── RemoteDown         the upstream of a remote model is not reached, or left alone after failures
+    ├── RemoteFailed       it answered with nothing of use
+    │   ├── RemoteRefused  it wants nothing to do with this hub: a key or address that is wrong, no credit
+    │   └── RemoteSilent   it did not answer in time
     └── StoreUnreachable
 
 Services raise these; `http/errors.py` alone turns them into status codes and headers, and the CLI
@@ -42,6 +47,9 @@ from __future__ import annotations
 
 class HubError(Exception):
     """Base of the tree: what failed, with which value; `hint` says what to do about it."""
+
+    retry_after_s: int | None = None
+    """When it may be worth trying again; None: not said."""
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
@@ -143,6 +151,14 @@ class QuotaExceeded(LimitExceeded):
     """The account's share of a resource is used up."""
 
 
+class RemoteBusy(LimitExceeded):
+    """The upstream of a remote model limits how often it is asked."""
+
+    def __init__(self, message: str, *, hint: str | None = None, retry_after_s: int | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after_s = retry_after_s
+
+
 class TooLarge(LimitExceeded):
     """One request or object is larger than this hub accepts."""
 
@@ -174,7 +190,7 @@ class MissingBlob(Integrity):
 class Unavailable(HubError):
     """The hub cannot do this now; trying later may work."""
 
-    retry_after_s: int = 5
+    retry_after_s: int | None = 5
 
 
 class ModelPreparing(Unavailable):
@@ -187,6 +203,26 @@ class EngineBusy(Unavailable):
 
 class EngineFailed(Unavailable):
     """An engine process could not start or died."""
+
+
+class RemoteDown(Unavailable):
+    """The upstream of a remote model is not reached, or left alone for a while."""
+
+    def __init__(self, message: str, *, hint: str | None = None, retry_after_s: int = 5) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after_s = retry_after_s
+
+
+class RemoteFailed(Unavailable):
+    """The upstream of a remote model answered with nothing that could be handed on."""
+
+
+class RemoteRefused(RemoteFailed):
+    """The upstream of a remote model does not accept this hub: its key, its address or its account."""
+
+
+class RemoteSilent(RemoteFailed):
+    """The upstream of a remote model did not answer in time."""
 
 
 class StoreUnreachable(Unavailable):

@@ -27,6 +27,8 @@ _STATUS: list[tuple[type[HubError], int]] = [
     (errors.LimitExceeded, 429),
     (errors.RangeNotSatisfiable, 416),
     (errors.Integrity, 500),
+    (errors.RemoteSilent, 504),
+    (errors.RemoteFailed, 502),
     (errors.Unavailable, 503),
 ]
 _CODES: list[tuple[type[HubError], str]] = [
@@ -55,7 +57,7 @@ def to_response(error: HubError, *, anonymous: bool) -> Response:
         headers["X-Repo-Commit"] = error.commit
     if isinstance(error, errors.RangeNotSatisfiable):
         headers["Content-Range"] = f"bytes */{error.size_bytes}"
-    if isinstance(error, errors.Unavailable):
+    if error.retry_after_s is not None:
         headers["Retry-After"] = str(error.retry_after_s)
     if isinstance(error, errors.Unauthenticated):
         headers["WWW-Authenticate"] = 'Basic realm="Seedstock"'

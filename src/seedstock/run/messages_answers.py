@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from seedstock.core.errors import EngineBusy, EngineFailed, HubError, Invalid
+from seedstock.core.errors import EngineBusy, EngineFailed, HubError, Invalid, LimitExceeded
 from seedstock.run.request import Events
 
 PING = b'event: ping\ndata: {"type":"ping"}\n\n'
@@ -24,6 +24,8 @@ def error_type(error: HubError) -> str:
     """Anthropic's word for an error in the middle of a stream."""
     if isinstance(error, EngineBusy):
         return "overloaded_error"
+    if isinstance(error, LimitExceeded):
+        return "rate_limit_error"
     return "invalid_request_error" if isinstance(error, Invalid) else "api_error"
 
 

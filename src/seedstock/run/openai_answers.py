@@ -9,10 +9,17 @@ from __future__ import annotations
 
 import msgspec
 
-from seedstock.core.errors import EngineBusy, HubError, Invalid
+from seedstock.core.errors import EngineBusy, HubError, Invalid, RemoteBusy, RemoteFailed
 from seedstock.run.engines.base import SERVED_MODEL
 
 SERVED = b'"model":' + msgspec.json.encode(SERVED_MODEL)
+
+
+def error_code(error: HubError) -> str:
+    """The code of an error in the middle of a stream."""
+    if isinstance(error, EngineBusy):
+        return "engine_busy"
+    return "remote_failed" if isinstance(error, RemoteFailed | RemoteBusy) else "engine_failed"
 
 
 class OpenAiAnswers:
@@ -32,8 +39,7 @@ class OpenAiAnswers:
     def error_event(self, error: HubError) -> bytes:
         """A server-sent event that OpenAI clients raise as an API error."""
         kind = "invalid_request_error" if isinstance(error, Invalid) else "server_error"
-        code = "engine_busy" if isinstance(error, EngineBusy) else "engine_failed"
-        body = {"error": {"message": error.message, "type": kind, "param": None, "code": code}}
+        body = {"error": {"message": error.message, "type": kind, "param": None, "code": error_code(error)}}
         return b"data: " + msgspec.json.encode(body) + b"\n\n"
 
 

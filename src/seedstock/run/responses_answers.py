@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from seedstock.core.errors import EngineBusy, EngineFailed, HubError, Invalid
+from seedstock.core.errors import EngineFailed, HubError, Invalid
+from seedstock.run.openai_answers import error_code
 
 _PART = {"message": "output_text", "reasoning": "reasoning_text"}
 
@@ -86,8 +87,7 @@ class ResponsesAnswers:
     def error_event(self, error: HubError) -> bytes:
         """An event that the stock client raises: it looks for `error`, the documents have the rest."""
         kind = "invalid_request_error" if isinstance(error, Invalid) else "server_error"
-        code = "engine_busy" if isinstance(error, EngineBusy) else "engine_failed"
-        told = {"message": error.message, "code": code, "param": None}
+        told = {"message": error.message, "code": error_code(error), "param": None}
         return _wire({"type": "error", **told, "sequence_number": 0, "error": told | {"type": kind}})
 
 
@@ -121,7 +121,7 @@ def finish(
     usage = usage or {}
     response["usage"] = {
         "input_tokens": usage.get("prompt_tokens", 0),
-        "input_tokens_details": usage.get("prompt_tokens_details", {"cached_tokens": 0}),
+        "input_tokens_details": usage.get("prompt_tokens_details") or {"cached_tokens": 0},
         "output_tokens": usage.get("completion_tokens", 0),
         "output_tokens_details": {"reasoning_tokens": 0},
         "total_tokens": usage.get("total_tokens", 0),
