@@ -17,7 +17,7 @@ LAYERS = [
     {"core"},
     {"store", "db", "xet"},
     {"accounts", "metadata", "content", "jobs", "run", "weights", "convert", "adapt"},
-    {"hub"},
+    {"hub", "remotes"},
     {"lineage", "openness", "recipes", "variants", "replications"},
     {"settings", "wiring", "housekeeping", "trace_child", "make_engine_file"},
     {"http", "web", "tour"},

@@ -80,6 +80,7 @@ def job_kinds(hub: Hub) -> dict[str, JobKind]:
         JobKind("ask_lineage", ask_lineage, every_s=600.0, max_attempts=1),
         JobKind("rank", rank, every_s=300.0, max_attempts=1),
         JobKind("sweep_staging", sweep, every_s=6 * _HOUR_S, max_attempts=1),
+        JobKind("refresh_remotes", partial(refresh_remotes, hub), every_s=6 * _HOUR_S, max_attempts=1),
         JobKind("scrub", scrub, lane=Lane.SLOW, every_s=7 * 24 * _HOUR_S, max_attempts=3),
     ]
     return {kind.name: kind for kind in kinds}
@@ -116,6 +117,15 @@ def check_signature(_context: JobContext, spec: dict[str, Any], hub: Hub) -> dic
     """The job of that name, in the empty folder that its process starts in."""
     found = hub.signatures.check(spec["repo_id"], spec["commit"], Path.cwd())
     return None if found is None else {"state": found.state}
+
+
+def refresh_remotes(hub: Hub, context: JobContext, _spec: dict[str, Any]) -> dict[str, Any]:
+    """Ask remotes for their models; one that does not answer keeps those that it listed last."""
+    found = hub.remotes.refresh()
+    for name, tested in found.items():
+        if tested.error is not None:
+            context.log(f"{name}: {tested.error}")
+    return {"asked": len(found)}
 
 
 def verify_objects(hub: Hub, context: JobContext) -> dict[str, Any]:

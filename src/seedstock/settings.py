@@ -47,6 +47,10 @@ class Settings(msgspec.Struct, frozen=True):
     jobs_running_per_account: int = 2
     """In each kind of lane, over all workers."""
     jobs_queued_per_account: int = 20
+    remotes: bool = True
+    """Whether models that run elsewhere may be used at all."""
+    remote_timeout_s: float = 600.0
+    """How long a remote model may say nothing."""
     cas_generation: str = "g1"
     """Part of the Xet address; change it after a restore, so that clients drop what they remember."""
 
@@ -100,6 +104,8 @@ def load(environ: Mapping[str, str] | None = None, **options: object) -> Setting
         jobs_queued_per_account=_number(
             "jobs_queued_per_account", pick("jobs_queued_per_account"), 20, least=1
         ),
+        remotes=_switch("remotes", pick("remotes") or "on"),
+        remote_timeout_s=float(_number("remote_timeout_s", pick("remote_timeout_s"), 600, least=1)),
         cas_generation=pick("cas_generation") or "g1",
     )
 
@@ -108,6 +114,12 @@ def _launcher(text: str) -> str:
     if text != "local" and not text.startswith("ray://"):
         raise Invalid(f"launcher is local or ray://host:port, not {text[:80]!r}")
     return text
+
+
+def _switch(name: str, text: str) -> bool:
+    if text not in {"on", "off"}:
+        raise Invalid(f"{name} is on or off, not {text[:80]!r}")
+    return text == "on"
 
 
 def _number(name: str, text: str | None, default: int, *, least: int = 0, most: int = 1 << 62) -> int:

@@ -51,12 +51,15 @@ from seedstock.openness.gathering import Gathering
 from seedstock.openness.hub_records import HubRecords
 from seedstock.openness.service import OpennessService
 from seedstock.openness.signature_check import SignatureChecker
+from seedstock.remotes.sealing import Sealer
+from seedstock.remotes.service import Remotes
 from seedstock.replications.openness import RecipeFacts
 from seedstock.replications.run import Workplace
 from seedstock.replications.service import Replications
 from seedstock.replications.sources import Sources
 from seedstock.run.engine_cache import EngineCache
 from seedstock.run.engines.llama_cpp import LlamaCpp
+from seedstock.run.remote.runner import RemoteRunner
 from seedstock.run.service import ModelRunner
 from seedstock.settings import Settings
 from seedstock.store.local import LocalObjects
@@ -97,6 +100,8 @@ class Hub:
     queue: Queue
     jobs: Jobs
     runner: ModelRunner
+    remotes: Remotes
+    remote_runner: RemoteRunner
     git: GitReader
     records: HubRecords
     lineage: Lineage
@@ -166,6 +171,11 @@ def open_hub(settings: Settings, clock: Clock = now_ms) -> Hub:
     _make_folder(settings.data_dir)
     database = open_database(settings)
     key = settings.secret_key.encode() if settings.secret_key else load_server_key(settings.data_dir)
+    return _assemble(settings, database, key, clock)
+
+
+def _assemble(settings: Settings, database: Database, key: bytes, clock: Clock) -> Hub:
+    """The services over an open database; what is to stay secret follows from `key`."""
     signer = Signer(key)
     cache = TreeCache()
     content = _open_content(settings, database, clock)
@@ -210,6 +220,8 @@ def open_hub(settings: Settings, clock: Clock = now_ms) -> Hub:
         jobs=jobs,
         models=_open_models(settings, reading, listing, content),
         runner=ModelRunner(settings.run_socket),
+        remotes=Remotes(database, accounts, Sealer(key), clock, enabled=settings.remotes),
+        remote_runner=RemoteRunner(settings.remote_timeout_s),
         git=GitReader(database, repos),
         records=records,
         lineage=lineage,

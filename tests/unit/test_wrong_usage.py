@@ -49,6 +49,17 @@ def run(*arguments: str) -> tuple[int, str]:
         (("admin", "user", "ada", "--database-url", "postgresql://a@127.0.0.1:1/x"), 7, "does not answer"),
         (("admin", "jobs", "--database-url", "sqlite:///FILE"), 7, "not a database"),
         (("tour", "--cache", "FILE"), 7, "--cache"),
+        (("remote", "add", "x", "--url", "http://x/v1", "--token", "t"), 1, "No key was given"),
+        (
+            ("remote", "add", "x", "--url", "http://x/v1", "--token", "t", "--key-stdin"),
+            1,
+            "The key is empty",
+        ),
+        (("remote", "add", "x", "--token", "t"), 2, "--url"),
+        (("remote", "change", "x", "--token", "t"), 1, "Nothing is to be changed"),
+        (("remote", "change", "x", "--token", "t", "--model", "m", "--all-models"), 1, "contradicts a list"),
+        (("remote", "list", "--endpoint", "http://127.0.0.1:1", "--token", "t"), 7, "does not answer"),
+        (("serve", "--data", "DIR", "--remotes", "perhaps"), 2, "'on', 'off'"),
     ],
 )
 def test_one_line(arguments: tuple[str, ...], code: int, words: str, tmp_path: Path) -> None:

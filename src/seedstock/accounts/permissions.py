@@ -6,6 +6,7 @@ may not see raises exactly what an absent repo raises.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from enum import IntEnum
 from typing import Any
 
@@ -71,6 +72,30 @@ def check_may_change(viewer: Viewer) -> None:
         return
     if credential.role is TokenRole.READ or not any("repo.write" in _granted(s) for s in credential.scopes):
         raise Forbidden("This token may only read", hint="use a token with the write role")
+
+
+def check_admin(viewer: Viewer, what: str) -> None:
+    """Raise unless the viewer may change how the hub itself is set up; `what`, in the plural, is for admins."""
+    if viewer.anonymous:
+        raise Unauthenticated(f"{what} are for administrators: sign in or send a token")
+    credential = viewer.credential
+    if not viewer.is_admin or (credential is not None and credential.role is not TokenRole.WRITE):
+        raise Forbidden(
+            f"{what} are for administrators", hint="use an administrator's token with the write role"
+        )
+
+
+def may_use_remote(viewer: Viewer, *, everyone: bool, account_ids: Collection[int]) -> bool:
+    """Whether the viewer may run models of a remote, which is for everyone who is signed in or for some accounts.
+
+    A fine-grained token names what it may touch, and no remote can be named: it reaches those for everyone.
+    """
+    if viewer.anonymous or everyone:
+        return not viewer.anonymous
+    if viewer.credential is not None and viewer.credential.role is TokenRole.FINE_GRAINED:
+        return False
+    ids = {viewer.account_id, *(membership.org_id for membership in viewer.memberships)}
+    return viewer.is_admin or not ids.isdisjoint(account_ids)
 
 
 def _role_allows(viewer: Viewer, action: Action, repo: RepoRow) -> bool:

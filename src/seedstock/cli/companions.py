@@ -104,6 +104,7 @@ def start_worker(settings: Settings) -> subprocess.Popen[bytes]:
         "SEEDSTOCK_SLOW_LANES": str(settings.slow_lanes),
         "SEEDSTOCK_TRAINING_LANES": str(settings.training_lanes),
         "SEEDSTOCK_LAUNCHER": settings.launcher,
+        "SEEDSTOCK_REMOTES": "on" if settings.remotes else "off",
     }
     environ = os.environ | urls | lanes
     return subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True, env=environ)

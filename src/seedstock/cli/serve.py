@@ -28,6 +28,11 @@ from seedstock.cli.worker import SLOW_LANES, TRAINING_LANES
 @click.option(
     "--launcher", metavar="L", help="Where training runs: local, or ray://host:10001. [default: local]"
 )
+@click.option(
+    "--remotes",
+    type=click.Choice(["on", "off"]),
+    help="Whether models that run elsewhere may be used. [default: on]",
+)
 @click.option("--public-url", metavar="URL", help="How clients reach the hub, e.g. behind a proxy.")
 def serve(**options: Any) -> None:
     """Run the hub until SIGTERM.

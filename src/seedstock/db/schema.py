@@ -569,3 +569,36 @@ class _Replications(TypedColumns):
 
 # Written once, never changed: what a replication showed.
 replications = sa.Table("replications", metadata, _Replications, Index(None, "repo_id", "id"))
+
+
+class _Remotes(TypedColumns):
+    id: Named[int] = Column(BigId, primary_key=True)
+    name: Named[str] = Column(String(42), unique=True)
+    kind: Named[str] = Column(String(16))
+    """`openai` or `anthropic`: the API that is spoken there."""
+    base_url: Named[str] = Column(Text)
+    sealed_key: Named[bytes | None] = Column(LargeBinary)
+    """The key, encrypted; None where none is asked for."""
+    everyone: Named[bool]
+    """Whether all signed-in users may use it, or only `remote_accounts`."""
+    models: Named[list[str] | None] = Column(Json)
+    """The models that are offered; None: all that the upstream lists."""
+    listed: Named[list[str]] = Column(Json)
+    """What the upstream listed last."""
+    listed_at: Named[int | None] = Column(BigInteger)
+    created_at: Named[int] = Column(BigInteger)
+    changed_at: Named[int] = Column(BigInteger)
+
+
+remotes = sa.Table("remotes", metadata, _Remotes)
+
+
+class _RemoteAccounts(TypedColumns):
+    remote_id: Named[int] = Column(BigId, ForeignKey("remotes.id", ondelete="CASCADE"), primary_key=True)
+    account_id: Named[int] = Column(
+        BigId, ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True, index=True
+    )
+
+
+# Who may use a remote that is not for everyone: users, and the members of organisations.
+remote_accounts = sa.Table("remote_accounts", metadata, _RemoteAccounts)

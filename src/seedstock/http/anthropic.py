@@ -9,7 +9,7 @@ from seedstock.core.errors import HubError
 from seedstock.http.errors import status_of, to_response
 from seedstock.http.generation import generate, identify_api_caller
 from seedstock.http.routing import Call, Routes, json_response, read_body
-from seedstock.run.messages_request import parse_count_request, parse_messages_request
+from seedstock.run.apis import Api, parse_request
 from seedstock.run.request_checks import MAX_BODY_BYTES
 
 _TYPES: list[tuple[type[HubError], str, int | None]] = [
@@ -19,6 +19,7 @@ _TYPES: list[tuple[type[HubError], str, int | None]] = [
     (errors.TooLarge, "request_too_large", None),
     (errors.LimitExceeded, "rate_limit_error", None),
     (errors.EngineBusy, "overloaded_error", 529),
+    (errors.RemoteSilent, "timeout_error", None),
     (errors.Unavailable, "api_error", None),
     (errors.Integrity, "api_error", None),
 ]
@@ -43,10 +44,10 @@ routes = Routes(render_error, identify_api_caller)
 @routes.add("POST", "/v1/messages", stream=True)
 async def messages(call: Call) -> Response:
     """Answer a conversation, whole or as a stream of events."""
-    return await generate(call, parse_messages_request(await read_body(call.request, MAX_BODY_BYTES)))
+    return await generate(call, parse_request(Api.MESSAGE, await read_body(call.request, MAX_BODY_BYTES)))
 
 
 @routes.add("POST", "/v1/messages/count_tokens", stream=True)
 async def count_tokens(call: Call) -> Response:
     """Count the tokens of a prompt."""
-    return await generate(call, parse_count_request(await read_body(call.request, MAX_BODY_BYTES)))
+    return await generate(call, parse_request(Api.COUNT, await read_body(call.request, MAX_BODY_BYTES)))

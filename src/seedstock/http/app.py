@@ -48,6 +48,7 @@ def route_groups() -> list[ModuleType]:
         lfs,
         lineage,
         openness,
+        remotes,
         replications,
         repos,
         trees,
@@ -75,6 +76,7 @@ def route_groups() -> list[ModuleType]:
         conversions,
         variants,
         replications,
+        remotes,
         jobs,
     ]
     return [*api, *groups()]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -16,6 +17,7 @@ from seedstock.core.errors import HubError, ModelPreparing
 from seedstock.http.routing import Call, identify_caller
 from seedstock.http.threads import in_thread
 from seedstock.hub.models import LocatedModel
+from seedstock.run.remote.upstream import find_remote_name
 from seedstock.run.request import EngineRequest
 from seedstock.run.service import EventStream
 
@@ -33,18 +35,41 @@ def identify_api_caller(call: Call) -> None:
         identify_caller(call)
 
 
+class Source(NamedTuple):
+    """Where the answers of a model come from: an engine of this hub, or a remote."""
+
+    repo_id: int | None
+    """The repo of the model, if it is one of this hub's."""
+    complete: Callable[[EngineRequest], Coroutine[Any, Any, bytes]]
+    open_stream: Callable[[EngineRequest], Coroutine[Any, Any, EventStream]]
+
+
 async def generate(call: Call, request: EngineRequest) -> Response:
     """The answer to a checked request, whole or as a stream of events; counted as a run of the model if it makes text."""
-    located = await _unless_gone(call.request, _located(call, request.model))
-    runner, file = call.hub.runner, located.file
+    source = await _unless_gone(call.request, _source(call, request.model))
     if request.stream:
-        events = await _unless_gone(call.request, runner.open_stream(file, request))
-        await in_thread(call.hub.downloads.count_run, located.repo_id)
+        events = await _unless_gone(call.request, source.open_stream(request))
+        await _count_run(call, source)
         return EventsResponse(events)
-    body = await _unless_gone(call.request, runner.complete(file, request))
+    body = await _unless_gone(call.request, source.complete(request))
     if request.generates:
-        await in_thread(call.hub.downloads.count_run, located.repo_id)
+        await _count_run(call, source)
     return Response(body, media_type="application/json")
+
+
+async def _source(call: Call, name: str) -> Source:
+    if find_remote_name(name) is not None:
+        at = await in_thread(call.hub.remotes.locate, call.viewer, name)
+        remote = call.hub.remote_runner
+        return Source(None, partial(remote.complete, at), partial(remote.open_stream, at))
+    located = await _located(call, name)
+    runner, file = call.hub.runner, located.file
+    return Source(located.repo_id, partial(runner.complete, file), partial(runner.open_stream, file))
+
+
+async def _count_run(call: Call, source: Source) -> None:
+    if source.repo_id is not None:
+        await in_thread(call.hub.downloads.count_run, source.repo_id)
 
 
 async def _located(call: Call, name: str) -> LocatedModel:

@@ -16,14 +16,10 @@ from seedstock.http import anthropic
 from seedstock.http.errors import status_of, to_response
 from seedstock.http.generation import generate, identify_api_caller
 from seedstock.http.routing import Call, Routes, json_response, read_body
-from seedstock.run.openai_request import Kind, parse_openai_request
+from seedstock.remotes.remote import RemoteModel
+from seedstock.run.apis import Api, parse_request
+from seedstock.run.remote.upstream import find_remote_name
 from seedstock.run.request_checks import MAX_BODY_BYTES
-from seedstock.run.responses_request import parse_responses_request
-from seedstock.run.text_requests import (
-    parse_detokenize_request,
-    parse_embedding_request,
-    parse_tokenize_request,
-)
 
 _TYPES: list[tuple[type[HubError], str]] = [
     (errors.Unauthenticated, "authentication_error"),
@@ -63,6 +59,7 @@ def models(call: Call) -> dict[str, Any]:
     if call.viewer.anonymous:
         raise Unauthenticated("Sign in or send a token to list models")
     found = [_model(call, repo) for repo in call.hub.models.list(call.viewer)]
+    found += [_remote_model(call, remote) for remote in call.hub.remotes.models(call.viewer)]
     if _is_anthropic(call):
         ends = (found[0]["id"], found[-1]["id"]) if found else (None, None)
         return {"data": found, "has_more": False, "first_id": ends[0], "last_id": ends[1]}
@@ -73,6 +70,8 @@ def models(call: Call) -> dict[str, Any]:
 def model(call: Call) -> dict[str, Any]:
     """One model."""
     name = call.param("name")
+    if find_remote_name(name) is not None:
+        return _remote_model(call, call.hub.remotes.model(call.viewer, name))
     at = call.hub.models.get(call.viewer, name)
     found = _model(call, at.repo)
     if (
@@ -112,46 +111,55 @@ def _is_anthropic(call: Call) -> bool:
 
 
 def _model(call: Call, repo: RepoRow) -> dict[str, Any]:
-    created_s = repo.created_at // 1000
+    return _listed(call, repo.repo_id, repo.created_at, repo.namespace)
+
+
+def _remote_model(call: Call, model: RemoteModel) -> dict[str, Any]:
+    """A model whose weights are not here."""
+    return _listed(call, model.id, model.created_at, model.remote) | {"closed": True}
+
+
+def _listed(call: Call, name: str, created_at: int, owner: str) -> dict[str, Any]:
+    created_s = created_at // 1000
     if _is_anthropic(call):
         created = datetime.fromtimestamp(created_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        return {"type": "model", "id": repo.repo_id, "display_name": repo.repo_id, "created_at": created}
-    return {"id": repo.repo_id, "object": "model", "created": created_s, "owned_by": repo.namespace}
+        return {"type": "model", "id": name, "display_name": name, "created_at": created}
+    return {"id": name, "object": "model", "created": created_s, "owned_by": owner}
 
 
 @routes.add("POST", "/v1/chat/completions", stream=True)
 async def chat_completions(call: Call) -> Response:
     """Answer a conversation, whole or as a stream of events."""
     body = await read_body(call.request, MAX_BODY_BYTES)
-    return await generate(call, parse_openai_request(Kind.CHAT, body))
+    return await generate(call, parse_request(Api.CHAT, body))
 
 
 @routes.add("POST", "/v1/completions", stream=True)
 async def completions(call: Call) -> Response:
     """Continue a text, whole or as a stream of events."""
     body = await read_body(call.request, MAX_BODY_BYTES)
-    return await generate(call, parse_openai_request(Kind.COMPLETION, body))
+    return await generate(call, parse_request(Api.COMPLETION, body))
 
 
 @routes.add("POST", "/v1/responses", stream=True)
 async def responses(call: Call) -> Response:
     """Answer a conversation in the shape of OpenAI's Responses; nothing is stored."""
-    return await generate(call, parse_responses_request(await read_body(call.request, MAX_BODY_BYTES)))
+    return await generate(call, parse_request(Api.RESPONSE, await read_body(call.request, MAX_BODY_BYTES)))
 
 
 @routes.add("POST", "/v1/embeddings", stream=True)
 async def embeddings(call: Call) -> Response:
     """Turn texts into vectors."""
-    return await generate(call, parse_embedding_request(await read_body(call.request, MAX_BODY_BYTES)))
+    return await generate(call, parse_request(Api.EMBEDDING, await read_body(call.request, MAX_BODY_BYTES)))
 
 
 @routes.add("POST", "/v1/tokenize", stream=True)
 async def tokenize(call: Call) -> Response:
     """The tokens of a text."""
-    return await generate(call, parse_tokenize_request(await read_body(call.request, MAX_BODY_BYTES)))
+    return await generate(call, parse_request(Api.TOKENIZE, await read_body(call.request, MAX_BODY_BYTES)))
 
 
 @routes.add("POST", "/v1/detokenize", stream=True)
 async def detokenize(call: Call) -> Response:
     """The text of tokens."""
-    return await generate(call, parse_detokenize_request(await read_body(call.request, MAX_BODY_BYTES)))
+    return await generate(call, parse_request(Api.DETOKENIZE, await read_body(call.request, MAX_BODY_BYTES)))

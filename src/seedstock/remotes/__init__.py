@@ -1,0 +1,1 @@
+"""Remotes: models that run elsewhere, which admins make usable here."""
