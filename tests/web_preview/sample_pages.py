@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from seedstock.core.names import RepoType
 from seedstock.web.markdown import RepoLinks, render_markdown
-from seedstock.web.views import accounts, convert, files, jobs, run
+from seedstock.web.views import accounts, convert, files, jobs, remotes, run
 from seedstock.web.views.common import Choice, Fact, Link, Notice, NoticeKind, Page, Pagination, ViewerView
 from tests.web_preview.sample_adapt import ADAPT_SAMPLES
 from tests.web_preview.sample_jobs import JOB_SAMPLES
@@ -191,6 +191,36 @@ def tabs(chosen: str, *labels: tuple[str, int]) -> tuple[Choice, ...]:
 
 
 ORG_TABS = (("Models", 3), ("Datasets", 1), ("Members", 3))
+REMOTES = remotes.RemotesPage(
+    (
+        remotes.RemoteView(
+            "claude",
+            "anthropic",
+            "https://api.anthropic.com/v1",
+            "set",
+            ("remote/claude/claude-sonnet-4-5", "remote/claude/claude-haiku-4-5"),
+            False,
+            ("lab", "demo"),
+            None,
+            "claude-sonnet-4-5\nclaude-haiku-4-5",
+            "lab, demo",
+        ),
+        remotes.RemoteView(
+            "openai", "openai", "https://api.openai.com/v1", "unreadable", (), True, None, None
+        ),
+        remotes.RemoteView(
+            "rack",
+            "openai",
+            "http://vllm.long-name-of-a-machine.cluster.internal.example.org:8000/v1",
+            "none",
+            tuple(f"remote/rack/Qwen/Qwen3-{size}B-Instruct" for size in (4, 8, 14, 32, 235)),
+            True,
+            None,
+            NOW - timedelta(hours=3),
+        ),
+    ),
+    notice=Notice(NoticeKind.GOOD, "rack lists 5 models, in 34 ms."),
+)
 TOKENS = (
     accounts.TokenRowView(
         "1", "training box", "write", "hf_…x7Qa", NOW - timedelta(days=12), NOW - timedelta(minutes=4)
@@ -410,6 +440,18 @@ SAMPLES: dict[str, tuple[str, Page, ViewerView]] = {
         DEMO,
     ),
     "tokens-empty": ("/_/tokens-empty", accounts.TokensPage(()), DEMO),
+    "remotes": ("/admin/remotes", REMOTES, DEMO),
+    "remotes-empty": (
+        "/_/remotes-empty",
+        remotes.RemotesPage(
+            (),
+            remotes.NewRemoteView(
+                "openai", url="ftp://x", error="The address starts with http:// or https://."
+            ),
+            enabled=True,
+        ),
+        DEMO,
+    ),
     "jobs": ("/admin/jobs", jobs.JobsPage(JOBS, JOB_STATES, Pagination(1, 4, 4), everyone=True), DEMO),
     "jobs-empty": ("/_/jobs-empty", jobs.JobsPage((), JOB_STATES, Pagination(0, 0, 0)), DEMO),
     **ADAPT_SAMPLES,

@@ -23,6 +23,7 @@ def groups() -> list[ModuleType]:
         listings,
         manage,
         openness,
+        remotes,
         replicate,
         sessions,
         site,
@@ -31,4 +32,19 @@ def groups() -> list[ModuleType]:
     )
 
     found = [adapt, replicate, convert, family, evidence, openness, foundations, trace]
-    return [site, listings, sessions, jobs, job, manage, *found, files, history, upload, chat, card, accounts]
+    return [
+        site,
+        listings,
+        sessions,
+        jobs,
+        job,
+        remotes,
+        manage,
+        *found,
+        files,
+        history,
+        upload,
+        chat,
+        card,
+        accounts,
+    ]
