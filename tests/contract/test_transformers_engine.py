@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import anthropic
 import httpx
 import openai
 import pytest
@@ -145,12 +146,31 @@ def test_what_it_cannot_do_is_named(
         client.chat.completions.create(**{"model": gpt2, "messages": ASKED, "max_tokens": 3} | change)
 
 
-def test_anthropic_s_api_is_refused_in_its_own_shape(gpt2: str, http: httpx.Client) -> None:
-    body = {"model": gpt2, "max_tokens": 3, "messages": ASKED}
-    answer = http.post("/v1/messages", json=body, headers={"anthropic-version": "2023-06-01"})
-    assert answer.status_code == 400
-    assert answer.json()["error"]["type"] == "invalid_request_error"
-    assert "OpenAI" in answer.json()["error"]["message"]
+def test_messages_of_anthropic_s_client(gpt2: str, hub: HubProcess, client: openai.OpenAI) -> None:
+    said = client.chat.completions.create(model=gpt2, messages=ASKED, temperature=0, max_tokens=12)
+    asked: dict[str, Any] = {
+        "model": gpt2,
+        "messages": ASKED,
+        "extra_body": {"temperature": 0},
+        "max_tokens": 12,
+    }
+    with anthropic.Anthropic(base_url=hub.url, api_key=hub.tokens["ada"], max_retries=0) as claude:
+        message = claude.messages.create(**asked)
+        assert [block.text for block in message.content] == [said.choices[0].message.content]
+        assert (message.model, message.stop_reason) == (gpt2, "max_tokens")
+        assert said.usage is not None
+        assert message.usage.input_tokens == said.usage.prompt_tokens
+        assert message.usage.output_tokens == said.usage.completion_tokens
+        with claude.messages.stream(**asked) as stream:
+            assert stream.get_final_text() == said.choices[0].message.content
+            final = stream.get_final_message()
+        assert final.usage.output_tokens == said.usage.completion_tokens
+        assert final.model == gpt2
+        assert "upstream_model" not in (final.model_extra or {})
+        with pytest.raises(anthropic.BadRequestError, match="tools"):
+            claude.messages.create(**asked, tools=[{"name": "f", "input_schema": {"type": "object"}}])
+        with pytest.raises(anthropic.BadRequestError, match="tokenize"):
+            claude.messages.count_tokens(model=gpt2, messages=ASKED)
 
 
 def test_embeddings_are_what_the_model_pools(

@@ -75,7 +75,14 @@ class EngineProcess:
             await self.wait()
             raise ModelNotRunnable(f"{ready.error}{self._last_words()}")
         url = f"http://127.0.0.1:{ready.port}"
-        endpoint = Endpoint(url, api_key, plan.slots, plan.context_tokens, plan.abilities + ready.abilities)
+        endpoint = Endpoint(
+            url,
+            api_key,
+            plan.slots,
+            plan.context_tokens,
+            plan.abilities + ready.abilities,
+            speaks_messages=plan.speaks_messages,
+        )
         if not await engine.is_healthy(endpoint):
             raise EngineFailed("The engine started but does not answer")
         self.endpoint = endpoint

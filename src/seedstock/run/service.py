@@ -15,6 +15,7 @@ from seedstock.core.errors import EngineFailed, HubError, Invalid
 from seedstock.run.client import fetch_status, lease
 from seedstock.run.engines.base import Ability, Endpoint, ModelFile
 from seedstock.run.exchange import complete, open_client, stream
+from seedstock.run.messages_by_chat import as_chat
 from seedstock.run.request import EngineRequest
 from seedstock.run.wire import Status
 
@@ -86,8 +87,7 @@ class ModelRunner:
 
     async def _complete(self, model: ModelFile, request: EngineRequest) -> bytes:
         async with lease(self._socket_path, model, timeout_s=self._lease_timeout_s) as endpoint:
-            _check(request, endpoint)
-            request = _with_adapter(request, endpoint)
+            request = _fitted(request, endpoint)
             return await complete(self._client, endpoint, request, timeout_s=self._answer_timeout_s)
 
     async def _open_stream(self, model: ModelFile, request: EngineRequest) -> EventStream:
@@ -100,19 +100,21 @@ class ModelRunner:
 
     async def _events(self, model: ModelFile, request: EngineRequest) -> AsyncGenerator[bytes]:
         async with lease(self._socket_path, model, timeout_s=self._lease_timeout_s) as endpoint:
-            _check(request, endpoint)
-            request = _with_adapter(request, endpoint)
+            request = _fitted(request, endpoint)
             events = stream(self._client, endpoint, request, timeout_s=self._answer_timeout_s)
             async with aclosing(events):
                 async for event in events:
                     yield event
 
 
-def _check(request: EngineRequest, endpoint: Endpoint) -> None:
-    """Refuse what this model would silently ignore. Raises Invalid."""
+def _fitted(request: EngineRequest, endpoint: Endpoint) -> EngineRequest:
+    """The request as this model takes it. Raises Invalid for what it would silently ignore."""
     for ability in request.needs:
         if ability not in endpoint.abilities:
             raise Invalid(_LACKS[ability])
+    if not endpoint.speaks_messages:
+        request = as_chat(request)
+    return _with_adapter(request, endpoint)
 
 
 def _with_adapter(request: EngineRequest, endpoint: Endpoint) -> EngineRequest:

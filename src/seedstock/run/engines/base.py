@@ -72,6 +72,8 @@ class Plan(msgspec.Struct, frozen=True):
     micro_batch_tokens: int = 512
     dtype: str = ""
     """Element type of the arithmetic, where the engine has a choice."""
+    speaks_messages: bool = True
+    """Whether the engine knows Anthropic's API beside OpenAI's."""
 
 
 class Endpoint(msgspec.Struct, frozen=True):
@@ -89,6 +91,8 @@ class Endpoint(msgspec.Struct, frozen=True):
     """How many adapters are loaded beside the model."""
     adapter: int | None = None
     """Which of them the lease is for."""
+    speaks_messages: bool = True
+    """Whether it knows Anthropic's API beside OpenAI's."""
 
 
 class Secrets(msgspec.Struct, frozen=True):

@@ -54,7 +54,8 @@ class Transformers(msgspec.Struct, frozen=True):
             )
         found, dtype = _estimate(Path(model.path).parent, memory_limit_bytes, model.context)
         found.check(memory_limit_bytes)
-        return Plan(found.total_bytes, found.slots, found.context_tokens, found.abilities, dtype=dtype)
+        shape = found.total_bytes, found.slots, found.context_tokens, found.abilities
+        return Plan(*shape, dtype=dtype, speaks_messages=False)
 
     def command(self, model: ModelFile, plan: Plan, adapters: Sequence[AdapterFile] = ()) -> Sequence[str]:
         """Run the child module with this interpreter."""

@@ -26,7 +26,9 @@ def chat_request(body: Body) -> Body:
     """The chat, without its model. Raises Invalid."""
     for name in body:
         if name not in _SAME and name not in _TRANSLATED and name not in _LABELS:
-            raise Invalid(f"{name[:100]!r} has no counterpart in OpenAI's API, which this remote speaks")
+            raise Invalid(
+                f"{name[:100]!r} has no counterpart in OpenAI's API, which is what this model is asked in"
+            )
     if "max_tokens" not in body:
         raise Invalid("'max_tokens' is missing")
     messages: list[Body] = []
