@@ -16,7 +16,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "seedstock"
 LAYERS = [
     {"core"},
     {"store", "db", "xet"},
-    {"accounts", "metadata", "content", "jobs", "run", "weights", "convert", "adapt"},
+    {"accounts", "metadata", "content", "jobs", "run", "weights", "convert", "adapt", "usage"},
     {"hub", "remotes"},
     {"lineage", "openness", "recipes", "variants", "replications"},
     {"settings", "wiring", "housekeeping", "trace_child", "make_engine_file"},
@@ -28,6 +28,7 @@ SIDEWAYS = {
     "content": {"accounts"},
     "jobs": {"accounts"},
     "run": {"metadata"},
+    "usage": {"accounts"},
     "weights": {"metadata"},
     "convert": {"metadata", "weights"},
     "adapt": {"convert", "metadata", "weights"},
@@ -56,6 +57,8 @@ ROW_TYPES = {
     "RefRow",
     "AccountRow",
     "TokenRow",
+    "UsageRow",
+    "UsageSums",
     "JobRow",
     "EventRow",
     "PublisherRow",
@@ -74,6 +77,7 @@ HEAVY = [
     "huggingface_hub",
     "dulwich",
     "alembic",
+    "prometheus_client",
 ]
 
 

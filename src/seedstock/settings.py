@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from seedstock.core.errors import Invalid
+from seedstock.core.limits import INHERITED, LimitKind, Limits
 from seedstock.db.engine import default_url, normalise_url
 
 DEFAULT_PORT = 8300
@@ -51,6 +52,10 @@ class Settings(msgspec.Struct, frozen=True):
     """Whether models that run elsewhere may be used at all."""
     remote_timeout_s: float = 600.0
     """How long a remote model may say nothing."""
+    limits: Limits = INHERITED
+    """What every account may ask of the models, unless an admin says otherwise."""
+    metrics_token: str | None = None
+    """Who sends it as a bearer token may read `/metrics`; None: only this machine and admins."""
     cas_generation: str = "g1"
     """Part of the Xet address; change it after a restore, so that clients drop what they remember."""
 
@@ -106,6 +111,13 @@ def load(environ: Mapping[str, str] | None = None, **options: object) -> Setting
         ),
         remotes=_switch("remotes", pick("remotes") or "on"),
         remote_timeout_s=float(_number("remote_timeout_s", pick("remote_timeout_s"), 600, least=1)),
+        limits=Limits(
+            **{
+                kind.value: _number(kind.value, pick(kind.value), 0, most=kind.most) or None
+                for kind in LimitKind
+            }
+        ),
+        metrics_token=pick("metrics_token"),
         cas_generation=pick("cas_generation") or "g1",
     )
 

@@ -65,6 +65,10 @@ from seedstock.settings import Settings
 from seedstock.store.local import LocalObjects
 from seedstock.store.port import ObjectStore
 from seedstock.store.staging import Staging
+from seedstock.usage.limits import RateLimits
+from seedstock.usage.metrics import Metrics
+from seedstock.usage.recorder import UsageRecorder
+from seedstock.usage.service import Usage
 from seedstock.variants.inputs import Materialiser
 from seedstock.variants.previews import Previews
 from seedstock.variants.publishing import Publisher
@@ -103,6 +107,7 @@ class Hub:
     remotes: Remotes
     remote_runner: RemoteRunner
     git: GitReader
+    usage: Usage
     records: HubRecords
     lineage: Lineage
     analyst: Analyst
@@ -121,6 +126,7 @@ class Hub:
         """Write what is still counted in memory and close the database."""
         self.models.preparation.close()
         self.downloads.flush()
+        self.usage.close()
         self.database.close()
 
 
@@ -176,8 +182,7 @@ def open_hub(settings: Settings, clock: Clock = now_ms) -> Hub:
 
 def _assemble(settings: Settings, database: Database, key: bytes, clock: Clock) -> Hub:
     """The services over an open database; what is to stay secret follows from `key`."""
-    signer = Signer(key)
-    cache = TreeCache()
+    signer, cache = Signer(key), TreeCache()
     content = _open_content(settings, database, clock)
     queue = Queue(database, clock)
     repos = Repos(database, queue, cache, clock)
@@ -223,6 +228,7 @@ def _assemble(settings: Settings, database: Database, key: bytes, clock: Clock) 
         remotes=Remotes(database, accounts, Sealer(key), clock, enabled=settings.remotes),
         remote_runner=RemoteRunner(settings.remote_timeout_s),
         git=GitReader(database, repos),
+        usage=_open_usage(settings, database, accounts, clock),
         records=records,
         lineage=lineage,
         analyst=Analyst(database, models, Discovery(database, models, search), queue, records.sign, clock),
@@ -239,6 +245,11 @@ def _open_content(settings: Settings, database: Database, clock: Clock) -> Conte
     objects = StoredObjects(database, open_store(settings.store_url), clock)
     staging = Staging(settings.data_dir / "incoming")
     return Content(database, objects, staging, settings.data_dir / "cache" / "models", clock)
+
+
+def _open_usage(settings: Settings, database: Database, accounts: Accounts, clock: Clock) -> Usage:
+    limits = RateLimits(database, settings.data_dir, settings.limits, clock)
+    return Usage(database, accounts, limits, UsageRecorder(database, clock), Metrics(), clock)
 
 
 def _open_models(settings: Settings, reading: Reading, listing: Listing, content: Content) -> Models:

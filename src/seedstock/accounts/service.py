@@ -10,11 +10,13 @@ from seedstock.accounts import secrets
 from seedstock.accounts.attempts import Attempts
 from seedstock.core.clock import DAY_MS, Clock
 from seedstock.core.errors import Forbidden, Invalid, InvalidToken, NameTaken, NotFound
+from seedstock.core.limits import read_limits
 from seedstock.core.names import check_account_name
 from seedstock.core.viewer import Credential, OrgRole, TokenRole, Viewer
 from seedstock.db import accounts as rows
 from seedstock.db.accounts import AccountRow, TokenRow
 from seedstock.db.engine import Database
+from seedstock.db.usage import fold_token
 
 SESSION_MS = 30 * DAY_MS
 _TOUCH_MS = 600_000  # last-used is kept to ten minutes, so that reads stay reads
@@ -180,6 +182,7 @@ class Accounts:
         with self._database.write() as connection:
             if not rows.delete_token(connection, viewer.account_id, token_id):
                 raise NotFound("No such token")
+            fold_token(connection, viewer.account_id, token_id)
             rows.insert_audit(
                 connection, self._clock(), viewer.account_id, viewer.name, "token.revoke", str(token_id), None
             )
@@ -195,7 +198,15 @@ class Accounts:
             viewer = self._viewer(
                 connection,
                 account,
-                Credential(TokenRole(row.role), row.name, row.created_at, scopes=tuple(row.scopes or ())),
+                Credential(
+                    TokenRole(row.role),
+                    row.name,
+                    row.created_at,
+                    scopes=tuple(row.scopes or ()),
+                    token_id=row.id,
+                    limits=read_limits(row.limits),
+                    own_limits=read_limits(row.own_limits),
+                ),
             )
         if at - (row.last_used_at or 0) > _TOUCH_MS:
             with self._database.write() as connection:
@@ -258,4 +269,5 @@ class Accounts:
             account.created_at,
             rows.memberships_of(connection, account.id),
             credential,
+            read_limits(account.limits),
         )

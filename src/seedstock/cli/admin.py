@@ -14,9 +14,11 @@ from seedstock import settings as config
 from seedstock.accounts.service import Accounts
 from seedstock.core.clock import iso, now_ms
 from seedstock.core.errors import Invalid
+from seedstock.core.limits import UNLIMITED, LimitKind
 from seedstock.core.viewer import OrgRole, TokenRole
 from seedstock.jobs.queue import Queue
 from seedstock.lineage.publishers import Publishers
+from seedstock.usage.settings import LimitSettings
 from seedstock.wiring import open_database
 
 
@@ -183,3 +185,46 @@ def jobs(wait: bool, as_json: bool, **where: Any) -> None:
         click.echo(
             f"{job.id:>6}  {job.state:<9} {job.kind:<16} {iso(job.created_at)}  {job.attempts}x{error}"
         )
+
+
+_LIMIT = "A number; none: no limit; default: what else would hold."
+
+
+@admin.command()
+@click.argument("user")
+@click.option("--access-token", metavar="NAME", help="Limit this token of theirs, by name or id.")
+@click.option("--requests-per-minute", metavar="N", help=_LIMIT)
+@click.option("--tokens-per-minute", metavar="N", help="Of prompts and answers.")
+@click.option("--tokens-per-day", metavar="N", help="Days begin at midnight UTC.")
+@_where
+def limit(
+    user: str, access_token: str | None, data: str | None, database_url: str | None, **given: str | None
+) -> None:
+    """Say how much a user may ask of the models, or one of their access tokens; without options, show it.
+
+    A limit holds in place of the hub's default (SEEDSTOCK_REQUESTS_PER_MINUTE and so on), one of an access token in
+    place of its user's.
+
+    \b
+    seedstock admin limit ada --requests-per-minute 60 --tokens-per-day 2000000
+    seedstock admin limit ada --access-token ci --tokens-per-day none
+    seedstock admin limit ada --requests-per-minute default
+    """  # noqa: D301 - \b is click's
+    database = open_database(config.load(data=data, database_url=database_url))
+    settings = LimitSettings(database, Accounts(database, now_ms), now_ms)
+    found = settings.limits_of(user, access_token)
+    changes = {name: _limit(name, text) for name, text in given.items() if text is not None}
+    if changes:
+        found = msgspec.structs.replace(found, **changes)
+        settings.set_limits(user, found, access_token, actor="admin")
+    for kind in LimitKind:
+        value = found.of(kind)
+        click.echo(f"{kind.words}: {'default' if value is None else value or 'none'}")
+
+
+def _limit(name: str, text: str) -> int | None:
+    if text in {"default", "none"}:
+        return None if text == "default" else UNLIMITED
+    if not text.isascii() or not text.isdigit() or len(text) > 16 or int(text) == 0:
+        raise Invalid(f"{name.replace('_', ' ')} is a number from 1, none or default, not {text[:40]!r}")
+    return int(text)

@@ -24,6 +24,7 @@ _COMMANDS = {
     "convert": ("seedstock.cli.convert", "Make a GGUF of a model of a hub, quantised or not."),
     "jobs": ("seedstock.cli.jobs", "List, follow, stop and retry what a hub does for you in the background."),
     "remote": ("seedstock.cli.remote", "Register models that run elsewhere, beside the hub's own."),
+    "usage": ("seedstock.cli.usage", "Show what you asked of a hub's models, and your limits."),
     "replicate": ("seedstock.cli.replicate", "Make a model again by its recipe, and judge the result."),
     "recipe": ("seedstock.cli.recipe", "Check, pin and import recipes: how a model is made."),
     "spot-check": ("seedstock.cli.spot_check", "Run one segment of a training run again, and compare."),

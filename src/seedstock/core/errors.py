@@ -22,6 +22,7 @@ HubError(message, hint)
 ├── LimitExceeded
 │   ├── QuotaExceeded
 │   ├── RemoteBusy         the upstream of a remote model has had enough of this hub for now
+│   ├── RateLimited        too many requests or tokens of late; says when to ask again
 │   └── TooLarge
 ├── RangeNotSatisfiable
 ├── Integrity              stored bytes are not what was stored; never served
@@ -157,6 +158,15 @@ class RemoteBusy(LimitExceeded):
     def __init__(self, message: str, *, hint: str | None = None, retry_after_s: int | None = None) -> None:
         super().__init__(message, hint=hint)
         self.retry_after_s = retry_after_s
+
+
+class RateLimited(LimitExceeded):
+    """An account or a token asks too much of the models; `kind` says of what."""
+
+    def __init__(self, message: str, *, hint: str | None = None, retry_after_s: int, kind: str) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after_s = retry_after_s
+        self.kind = kind
 
 
 class TooLarge(LimitExceeded):

@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+from seedstock.core.limits import INHERITED, Limits
+
 
 class OrgRole(StrEnum):
     """What a member may do in an organisation, weakest first."""
@@ -44,6 +46,12 @@ class Credential(msgspec.Struct, frozen=True):
     """Fine-grained only: `{"entity": {"type", "name"}, "permissions": [..]}`."""
     session: str | None = None
     """Hash of the browser session, when it is one; such requests must carry a CSRF token to write."""
+    token_id: int | None = None
+    """None for a browser session or a job."""
+    limits: Limits = INHERITED
+    """What an admin set for the token, in place of the account's."""
+    own_limits: Limits = INHERITED
+    """What its owner set, beside that."""
 
 
 class Viewer(msgspec.Struct, frozen=True):
@@ -57,6 +65,8 @@ class Viewer(msgspec.Struct, frozen=True):
     created_at: int = 0
     memberships: tuple[Membership, ...] = ()
     credential: Credential | None = None
+    limits: Limits = INHERITED
+    """What an admin set for the account, in place of the defaults."""
 
     @property
     def anonymous(self) -> bool:

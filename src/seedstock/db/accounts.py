@@ -27,6 +27,7 @@ class AccountRow(msgspec.Struct, frozen=True):
     private_by_default: bool
     disabled: bool
     created_at: int
+    limits: dict[str, int] | None = None
 
 
 class TokenRow(msgspec.Struct, frozen=True):
@@ -41,6 +42,8 @@ class TokenRow(msgspec.Struct, frozen=True):
     created_at: int
     last_used_at: int | None
     expires_at: int | None
+    limits: dict[str, int] | None = None
+    own_limits: dict[str, int] | None = None
 
 
 _TOKEN_COLUMNS = [tokens.c[name] for name in TokenRow.__struct_fields__]
@@ -144,6 +147,16 @@ def delete_token(connection: sa.Connection, account_id: int, token_id: int) -> b
     """Revoke a token of that owner; False if there is none."""
     result = connection.execute(
         sa.delete(tokens).where(tokens.c.id == token_id, tokens.c.account_id == account_id)
+    )
+    return result.rowcount > 0
+
+
+def set_token_limits(
+    connection: sa.Connection, account_id: int, token_id: int, **values: dict[str, int] | None
+) -> bool:
+    """Change `limits` or `own_limits` of a token of that account; False if there is none."""
+    result = connection.execute(
+        sa.update(tokens).where(tokens.c.id == token_id, tokens.c.account_id == account_id).values(**values)
     )
     return result.rowcount > 0
 

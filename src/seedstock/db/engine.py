@@ -24,11 +24,12 @@ BUSY_TIMEOUT_MS = 20_000
 class Database:
     """A pool of connections to one database."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, synchronous: str = "FULL") -> None:
+        """`synchronous` is SQLite's pragma: FULL has a commit on disk before it is acknowledged."""
         self.url = url
         self.is_sqlite = url.startswith("sqlite")
         try:
-            self.engine = _open_engine(url)
+            self.engine = _open_engine(url, synchronous)
         except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError):
             raise Invalid(
                 "The database URL cannot be read", hint="it is like postgresql://user@host/name"
@@ -118,7 +119,7 @@ def normalise_url(url: str) -> str:
     return url
 
 
-def _open_engine(url: str) -> sa.Engine:
+def _open_engine(url: str, synchronous: str) -> sa.Engine:
     if not url.startswith("sqlite"):
         return sa.create_engine(url, pool_size=16, max_overflow=32, pool_pre_ping=True)
     memory = url in {"sqlite://", "sqlite:///:memory:"}
@@ -128,19 +129,19 @@ def _open_engine(url: str) -> sa.Engine:
         poolclass=sa.StaticPool if memory else sa.QueuePool,
         **({} if memory else {"pool_size": 16, "max_overflow": 64}),
     )
-    sa.event.listen(engine, "connect", _configure_sqlite)
+    sa.event.listen(engine, "connect", lambda connection, _: _configure_sqlite(connection, synchronous))
     sa.event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 
-def _configure_sqlite(connection: Any, _record: object) -> None:
+def _configure_sqlite(connection: Any, synchronous: str) -> None:
     # The driver's own BEGIN is deferred and comes late; ours is issued by _begin_sqlite instead.
     connection.isolation_level = None
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
     cursor.execute("PRAGMA journal_mode=WAL")
     # FULL: a commit is on disk before it is acknowledged, also through a power cut.
-    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute(f"PRAGMA synchronous={synchronous}")
     cursor.execute("PRAGMA foreign_keys=ON")
     # Each of up to 80 connections has a cache of its own (KiB); what they share is mapped.
     cursor.execute("PRAGMA cache_size=-8192")

@@ -274,6 +274,17 @@ def count_by_state(connection: sa.Connection, account_id: int | None = None) -> 
     return {row[0]: row[1] for row in connection.execute(statement)}
 
 
+def count_unfinished(connection: sa.Connection) -> list[tuple[str, str, int]]:
+    """Kind, state and number of the jobs that are queued or running."""
+    statement = (
+        sa.select(jobs.c.kind, jobs.c.state, sa.func.count())
+        .where(jobs.c.state.in_([QUEUED, RUNNING]))
+        .group_by(jobs.c.kind, jobs.c.state)
+        .order_by(jobs.c.kind, jobs.c.state)
+    )
+    return [(kind, state, number) for kind, state, number in connection.execute(statement)]
+
+
 def count_queued(connection: sa.Connection, account_id: int) -> int:
     """How many jobs of an account are queued; nobody else adds one to them before the transaction ends."""
     mine = sa.select(accounts.c.id).where(accounts.c.id == account_id)

@@ -50,6 +50,8 @@ class _Accounts(TypedColumns):
     private_by_default: Named[bool]
     disabled: Named[bool]
     created_at: Named[int] = Column(BigInteger)
+    limits: Named[dict[str, int] | None] = Column(Json)
+    """What an admin set in place of the hub's defaults."""
 
 
 accounts = sa.Table("accounts", metadata, _Accounts)
@@ -78,6 +80,10 @@ class _Tokens(TypedColumns):
     created_at: Named[int] = Column(BigInteger)
     last_used_at: Named[int | None] = Column(BigInteger)
     expires_at: Named[int | None] = Column(BigInteger)
+    limits: Named[dict[str, int] | None] = Column(Json)
+    """What an admin set for it in place of the account's."""
+    own_limits: Named[dict[str, int] | None] = Column(Json)
+    """What its owner set beside that."""
 
 
 tokens = sa.Table("tokens", metadata, _Tokens)
@@ -602,3 +608,38 @@ class _RemoteAccounts(TypedColumns):
 
 # Who may use a remote that is not for everyone: users, and the members of organisations.
 remote_accounts = sa.Table("remote_accounts", metadata, _RemoteAccounts)
+
+
+class _UsageDays(TypedColumns):
+    day: Named[int] = Column(primary_key=True)
+    """Days since 1970, UTC."""
+    account_id: Named[int] = Column(BigId, ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True)
+    token_id: Named[int] = Column(BigInteger, primary_key=True)
+    """0: from a browser session; -1: by tokens that are revoked, whose ids may come again."""
+    model: Named[str] = Column(String(250), primary_key=True)
+    """The name as it was: what was used stays true when the repo is renamed or gone."""
+    requests: Named[int] = Column(BigInteger)
+    failures: Named[int] = Column(BigInteger)
+    prompt_tokens: Named[int] = Column(BigInteger)
+    cached_tokens: Named[int] = Column(BigInteger)
+    """Of the prompts' tokens, those that the engine had kept."""
+    completion_tokens: Named[int] = Column(BigInteger)
+    duration_ms: Named[int] = Column(BigInteger)
+
+
+# Sums, added to in batches by each web worker.
+usage_days = sa.Table("usage_days", metadata, _UsageDays, Index(None, "account_id", "day"))
+
+
+class _Allowances(TypedColumns):
+    subject: Named[str] = Column(String(24), primary_key=True)
+    """`account:<id>` or `token:<id>`."""
+    kind: Named[str] = Column(String(24), primary_key=True)
+    mark: Named[int] = Column(BigInteger)
+    """Per minute: a moment in microseconds since 1970. Per day: the day."""
+    spent: Named[int] = Column(BigInteger)
+    """Per minute: what the bucket lacked at that moment. Per day: tokens on that day."""
+
+
+# How much of each limit is used up. On SQLite in a file of its own: every limited request writes here.
+allowances = sa.Table("allowances", metadata, _Allowances)

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from seedstock.http.dispatch import Dispatcher
 from seedstock.http.steady import SteadyAnswers
 from seedstock.http.threads import in_thread
+from seedstock.usage.metrics import Metrics
 from seedstock.wiring import Hub
 
 log = logging.getLogger("seedstock.http")
@@ -37,7 +38,7 @@ register_url_convertor("repotype", _RepoTypeConvertor())
 
 def route_groups() -> list[ModuleType]:
     """The modules that declare routes, the most frequent routes first: matching is in this order."""
-    from seedstock.http import anthropic, cas, git_smart, openai
+    from seedstock.http import anthropic, cas, git_smart, metrics, openai
     from seedstock.http.hf_api import (
         accounts,
         commit,
@@ -52,6 +53,7 @@ def route_groups() -> list[ModuleType]:
         replications,
         repos,
         trees,
+        usage,
         variants,
         xet,
     )
@@ -78,6 +80,8 @@ def route_groups() -> list[ModuleType]:
         replications,
         remotes,
         jobs,
+        usage,
+        metrics,
     ]
     return [*api, *groups()]
 
@@ -86,7 +90,8 @@ def build_app(hub: Hub) -> ASGIApp:
     """The application, ready for any ASGI server."""
     declared = [route for group in route_groups() for route in group.routes.routes]
     routes = [*declared, Route("/healthz", _health)]
-    return RequestIds(Dispatcher(routes, _no_route, _unexpected, hub=hub, answers=SteadyAnswers()))
+    app = Dispatcher(routes, _no_route, _unexpected, hub=hub, answers=SteadyAnswers())
+    return RequestIds(app, hub.usage.metrics)
 
 
 async def _health(_request: Request) -> Response:
@@ -109,10 +114,11 @@ async def _no_route(request: Request, _error: Exception) -> Response:
 
 
 class RequestIds:
-    """Gives every answer a request id, and the last word to unexpected failures: logged, never shown."""
+    """Gives every answer a request id and counts it, and has the last word to unexpected failures: logged, never shown."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
+        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -128,6 +134,7 @@ class RequestIds:
             if message["type"] == "http.response.body" and not message.get("more_body"):
                 finished = True
             if message["type"] == "http.response.start":
+                self._count(scope, message["status"])
                 message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
             await send(message)
 
@@ -139,6 +146,11 @@ class RequestIds:
             log.exception("%s %s failed (request %s)", scope["method"], scope["path"], request_id)
             if not finished:
                 raise  # the server breaks the connection, so that half an answer is not taken for a whole one
+
+    def _count(self, scope: Scope, status: int) -> None:
+        """Methods and paths that no route knows are anybody's invention, and would be counted one by one."""
+        route = scope.get("seedstock.route")
+        self._metrics.request(scope["method"] if route else "", route or "", status)
 
 
 def _request_id(scope: Scope) -> str:

@@ -107,6 +107,7 @@ class Dispatcher:
             match, found = route.matches(scope)
             if match is Match.FULL:
                 scope.update(found)
+                scope["seedstock.route"] = route.path
                 response: Response = await route.endpoint(request)
                 return response
             partial = partial or match is Match.PARTIAL

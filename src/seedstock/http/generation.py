@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from seedstock.core.errors import HubError, ModelPreparing
+from seedstock.http.metering import MeteredAnswer, admit
 from seedstock.http.routing import Call, identify_caller
 from seedstock.http.threads import in_thread
 from seedstock.hub.models import LocatedModel
@@ -27,17 +28,24 @@ _POLL_S = 0.25
 
 
 def identify_api_caller(call: Call) -> None:
-    """Set the viewer as everywhere, or from the header `x-api-key` in which Anthropic's clients send a token."""
+    """Set the viewer as everywhere, or from the header `x-api-key` in which Anthropic's clients send a token.
+
+    A request for an answer is held to the viewer's limits here, before anything is made of it.
+    """
     key = call.request.headers.get("x-api-key")
     if key and "authorization" not in call.request.headers:
         call.viewer = call.hub.accounts.viewer_for_token(key.strip())
     else:
         identify_caller(call)
+    if call.request.method == "POST":
+        admit(call)
 
 
 class Source(NamedTuple):
     """Where the answers of a model come from: an engine of this hub, or a remote."""
 
+    name: str
+    """By which it is counted."""
     repo_id: int | None
     """The repo of the model, if it is one of this hub's."""
     complete: Callable[[EngineRequest], Coroutine[Any, Any, bytes]]
@@ -46,25 +54,28 @@ class Source(NamedTuple):
 
 async def generate(call: Call, request: EngineRequest) -> Response:
     """The answer to a checked request, whole or as a stream of events; counted as a run of the model if it makes text."""
-    source = await _unless_gone(call.request, _source(call, request.model))
-    if request.stream:
-        events = await _unless_gone(call.request, source.open_stream(request))
-        await _count_run(call, source)
-        return EventsResponse(events)
-    body = await _unless_gone(call.request, source.complete(request))
-    if request.generates:
-        await _count_run(call, source)
-    return Response(body, media_type="application/json")
+    async with MeteredAnswer(call, request) as answer:
+        request = answer.request
+        source = await _unless_gone(call.request, _source(call, request.model))
+        answer.of(source.name)
+        if request.stream:
+            events = answer.until_closed(await _unless_gone(call.request, source.open_stream(request)))
+            await _count_run(call, source)
+            return EventsResponse(events)
+        body = await _unless_gone(call.request, source.complete(request))
+        if request.generates:
+            await _count_run(call, source)
+        return Response(body, media_type="application/json")
 
 
 async def _source(call: Call, name: str) -> Source:
     if find_remote_name(name) is not None:
         at = await in_thread(call.hub.remotes.locate, call.viewer, name)
         remote = call.hub.remote_runner
-        return Source(None, partial(remote.complete, at), partial(remote.open_stream, at))
+        return Source(name, None, partial(remote.complete, at), partial(remote.open_stream, at))
     located = await _located(call, name)
     runner, file = call.hub.runner, located.file
-    return Source(located.repo_id, partial(runner.complete, file), partial(runner.open_stream, file))
+    return Source(located.name, located.repo_id, partial(runner.complete, file), partial(runner.open_stream, file))
 
 
 async def _count_run(call: Call, source: Source) -> None:

@@ -30,6 +30,11 @@ _TYPES: list[tuple[type[HubError], str]] = [
     (errors.Integrity, "server_error"),
 ]
 
+_CODES: list[tuple[type[HubError], str]] = [
+    (errors.NotFound, "model_not_found"),
+    (errors.RateLimited, "rate_limit_exceeded"),
+]
+
 # Refusals put the parameter first, in quotes; llama.cpp's own begin with a word.
 _PARAMETER = re.compile(r"^(?:[\w ]+:? )?'([\w.$\[\]]+)'")
 
@@ -40,7 +45,7 @@ def render_error(call: Call, error: HubError) -> Response:
         return anthropic.render_error(call, error)
     text = f"{error.message}. {error.hint}" if error.hint else error.message
     kind = next((name for cls, name in _TYPES if isinstance(error, cls)), "invalid_request_error")
-    code = "model_not_found" if isinstance(error, errors.NotFound) else None
+    code = next((code for cls, code in _CODES if isinstance(error, cls)), None)
     plain = to_response(error, anonymous=call.viewer.anonymous)
     kept = {
         name: plain.headers[name] for name in ("retry-after", "www-authenticate") if name in plain.headers

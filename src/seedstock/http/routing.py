@@ -44,6 +44,8 @@ class Call:
         self.hub = hub
         self.viewer: Viewer = ANONYMOUS
         self.body = b""
+        self.headers: dict[str, str] = {}
+        """What the answer says beside its own headers, whatever it is."""
         self._unconfirmed: Viewer | None = None
 
     def set_session_viewer(self, viewer: Viewer) -> None:
@@ -227,12 +229,15 @@ def _endpoint(
             else:
                 result = await in_thread(_invoke, handler, identify, call)
         except RepoMoved as moved:
-            return RedirectResponse(_moved_location(request, moved), 307)
+            result = RedirectResponse(_moved_location(request, moved), 307)
         except HubError as error:
-            return _answer_error(call, error, render_error)
+            result = _answer_error(call, error, render_error)
         except ClientDisconnect:
             return Response(status_code=499)
-        return result if isinstance(result, Response) else json_response(result)
+        response = result if isinstance(result, Response) else json_response(result)
+        if call.headers:
+            response.headers.update(call.headers)
+        return response
 
     return endpoint
 

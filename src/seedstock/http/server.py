@@ -6,12 +6,15 @@ import ctypes
 import errno
 import logging
 import os
+import shutil
 import signal
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException
+from pathlib import Path
 from typing import Any
 
 from granian.constants import Interfaces
@@ -67,7 +70,24 @@ def serve(settings: Settings, on_ready: Callable[[str], None]) -> None:
     )
     server.main_loop_interrupt = _PolledEvent()
     threading.Thread(target=_announce, args=(settings, on_ready), daemon=True).start()
-    server.serve(target_loader=lambda *_: _application(settings), wrap_loader=False)
+    with _metrics_folder(settings) as folder:
+        server.serve(target_loader=lambda *_: _application(settings, folder), wrap_loader=False)
+
+
+@contextmanager
+def _metrics_folder(settings: Settings) -> Iterator[Path]:
+    """A folder that the workers keep their numbers in; those of servers that were killed are swept."""
+    above = settings.data_dir / "run" / "metrics"
+    above.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for left in above.iterdir():
+        if left.name.isdigit() and not Path(f"/proc/{left.name}").exists():
+            shutil.rmtree(left, ignore_errors=True)
+    folder = above / str(os.getpid())
+    folder.mkdir(exist_ok=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 class _PolledEvent(threading.Event):
@@ -86,13 +106,14 @@ class _PolledEvent(threading.Event):
         return True
 
 
-def _application(settings: Settings) -> Any:
+def _application(settings: Settings, metrics: Path) -> Any:
     """Built in each worker process, after the fork: database connections do not cross it."""
     # A worker that outlived a killed parent would hold the port and keep the next start out.
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     hub = open_hub(settings)
+    hub.usage.metrics.share(metrics)
     return RsgiApp(build_app(hub), on_start=_end_streams_on_signal, on_stop=hub.close)
 
 

@@ -66,6 +66,8 @@ class LocatedModel(msgspec.Struct, frozen=True):
 
     repo_id: int
     file: ModelFile
+    name: str = ""
+    """The repo's, as it is spelt."""
 
 
 class Models:
@@ -101,14 +103,14 @@ class Models:
         at = self._reading.repo_at(viewer, wanted.repo, wanted.revision)
         check(viewer, Action.DOWNLOAD, at.repo)
         if kind_of(at.entries, at.metadata) is not Kind.ADAPTER:
-            return LocatedModel(at.repo.id, self._whole(viewer, at, wanted.file))
+            return LocatedModel(at.repo.id, self._whole(viewer, at, wanted.file), at.repo.repo_id)
         base = self._base(viewer, at)
         self._check_fit(self.fit_of(viewer, at, wanted.file))
         file = self._whole(viewer, base, wanted.file)
         parts = [Path(file.path), *_siblings(Path(file.path))] if file.rest_bytes else [Path(file.path)]
         made = self.preparation.adapter(viewer, at, file.key, parts)
         adapter = AdapterFile(made.sha256, str(made.path), made.size_bytes)
-        return LocatedModel(at.repo.id, msgspec.structs.replace(file, adapter=adapter))
+        return LocatedModel(at.repo.id, msgspec.structs.replace(file, adapter=adapter), at.repo.repo_id)
 
     def list(self, viewer: Viewer, limit: int = 1000) -> list[RepoRow]:
         """Repos that hold something runnable and that the viewer may read; adapters where their base is such a repo."""

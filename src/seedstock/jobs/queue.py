@@ -75,6 +75,11 @@ class Queue:
         with self._database.read() as connection:
             return rows.count_by_state(connection)
 
+    def waiting(self) -> list[tuple[str, str, int]]:
+        """How many jobs of each kind are queued and running: kind, state, number."""
+        with self._database.read() as connection:
+            return rows.count_unfinished(connection)
+
     def log(self, job_id: int, after: int = 0, limit: int = 1000) -> list[tuple[int, int, str]]:
         """Log lines after a line's id: id, time, text."""
         with self._database.read() as connection:

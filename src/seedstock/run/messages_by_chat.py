@@ -36,7 +36,7 @@ class _ByChat:
 
     def whole(self, answer: bytes) -> bytes:
         """The message."""
-        return self._passage.whole(answer).replace(_ENGINE, b"")
+        return self._answers.whole(self._passage.whole(answer).replace(_ENGINE, b""))
 
     def events(self) -> _Events:
         """A fresh stream."""
@@ -53,7 +53,13 @@ class _Events:
     def __init__(self, passed: ChatToMessageEvents, answers: Answers) -> None:
         self._passed = passed
         self._answers = answers
-        self.finished = False
+        self._message = answers.events()
+        self._broken = False
+
+    @property
+    def finished(self) -> bool:
+        """Whether the message has come to its end."""
+        return self._broken or self._message.finished
 
     def feed(self, events: bytes) -> bytes:
         """The events for some whole ones of a chat."""
@@ -61,11 +67,9 @@ class _Events:
         for whole in events.split(b"\n\n"):
             if self.finished or not whole.startswith(b"data: "):
                 continue
-            data = whole[6:]
-            self.finished = data == b"[DONE]" or data.startswith(b'{"error":')
             try:
-                told += self._passed.feed(data)
+                told += self._passed.feed(whole[6:])
             except (HubError, msgspec.MsgspecError):
-                self.finished = True
+                self._broken = True
                 return told + self._answers.error_event(EngineFailed("The engine failed while it answered"))
-        return told.replace(_ENGINE, b"")
+        return self._message.feed(told.replace(_ENGINE, b"")) if told else b""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
@@ -52,3 +53,12 @@ class EngineRequest(msgspec.Struct, frozen=True):
     answers: Answers
     needs: tuple[Ability, ...] = ()
     generates: bool = True
+    on_start: Callable[[], None] | None = None
+    """Called when an engine takes the request up: its wait is over."""
+    tells_prompt: bool = False
+    """Whether an engine that can is to tell of the prompt's tokens in a stream, in events that `answers` take out."""
+
+    @property
+    def counts(self) -> bool:
+        """Whether the answer counts as use of the model: text or embeddings, and no mere question about tokens."""
+        return self.generates or self.path == "/v1/embeddings"

@@ -27,6 +27,7 @@ _LACKS = {
     Ability.TOOLS: f"'tools' {_TEMPLATE}",
     Ability.REASONING_EFFORT: f"'reasoning_effort' {_TEMPLATE}",
 }
+_TELL_PROMPT = frozenset({"/v1/chat/completions", "/v1/completions"})
 _Answer = TypeVar("_Answer")
 
 
@@ -87,7 +88,7 @@ class ModelRunner:
 
     async def _complete(self, model: ModelFile, request: EngineRequest) -> bytes:
         async with lease(self._socket_path, model, timeout_s=self._lease_timeout_s) as endpoint:
-            request = _fitted(request, endpoint)
+            request = _started(request, endpoint)
             return await complete(self._client, endpoint, request, timeout_s=self._answer_timeout_s)
 
     async def _open_stream(self, model: ModelFile, request: EngineRequest) -> EventStream:
@@ -100,21 +101,36 @@ class ModelRunner:
 
     async def _events(self, model: ModelFile, request: EngineRequest) -> AsyncGenerator[bytes]:
         async with lease(self._socket_path, model, timeout_s=self._lease_timeout_s) as endpoint:
-            request = _fitted(request, endpoint)
+            request = _started(request, endpoint)
             events = stream(self._client, endpoint, request, timeout_s=self._answer_timeout_s)
             async with aclosing(events):
                 async for event in events:
                     yield event
 
 
-def _fitted(request: EngineRequest, endpoint: Endpoint) -> EngineRequest:
-    """The request as this model takes it. Raises Invalid for what it would silently ignore."""
+def _started(request: EngineRequest, endpoint: Endpoint) -> EngineRequest:
+    """The request as this model's engine gets it, now that it is its turn. Raises Invalid."""
+    _check(request, endpoint)
+    if not endpoint.speaks_messages:
+        request = as_chat(request)
+    if request.on_start is not None:
+        request.on_start()
+    if request.tells_prompt and request.stream and request.path in _TELL_PROMPT:
+        request = _with(request, {"return_progress": True})
+    return _with_adapter(request, endpoint)
+
+
+def _with(request: EngineRequest, more: dict[str, object]) -> EngineRequest:
+    """The request with more parameters."""
+    added = msgspec.json.encode(more)
+    return msgspec.structs.replace(request, body=added[:-1] + b"," + request.body[1:])
+
+
+def _check(request: EngineRequest, endpoint: Endpoint) -> None:
+    """Refuse what this model would silently ignore. Raises Invalid."""
     for ability in request.needs:
         if ability not in endpoint.abilities:
             raise Invalid(_LACKS[ability])
-    if not endpoint.speaks_messages:
-        request = as_chat(request)
-    return _with_adapter(request, endpoint)
 
 
 def _with_adapter(request: EngineRequest, endpoint: Endpoint) -> EngineRequest:
@@ -126,8 +142,7 @@ def _with_adapter(request: EngineRequest, endpoint: Endpoint) -> EngineRequest:
     if not endpoint.adapters or not request.generates:
         return request
     number, scale = (0, 0.0) if endpoint.adapter is None else (endpoint.adapter, 1.0)
-    named = msgspec.json.encode({"lora": [{"id": number, "scale": scale}]})
-    return msgspec.structs.replace(request, body=named[:-1] + b"," + request.body[1:])
+    return _with(request, {"lora": [{"id": number, "scale": scale}]})
 
 
 async def _again_if_unreached(attempt: Callable[[], Awaitable[_Answer]]) -> _Answer:

@@ -162,8 +162,14 @@ class _Events(_Answer):
         """End it."""
         if self._wanted.usage_in_stream:
             self._event({"choices": [], "usage": usage})
+        elif self._wanted.tells_prompt:
+            self._event({"choices": [], "usage": usage} | self._progress())
         self._write(b"data: [DONE]\n\n")
         self._end()
+
+    def _progress(self) -> dict[str, Any]:
+        """As llama.cpp tells of a prompt; the hub takes such events out."""
+        return {"prompt_progress": {"total": sum(map(len, self._wanted.prompts)), "cache": 0}}
 
     def _event(self, part: dict[str, Any]) -> None:
         kind = "chat.completion.chunk" if self._wanted.chat else "text_completion"
@@ -189,6 +195,8 @@ class _Events(_Answer):
         self._handler.send_header("Content-Type", "text/event-stream")
         self._handler.send_header("Transfer-Encoding", "chunked")
         self._handler.end_headers()
+        if self._wanted.tells_prompt:
+            self._event({"choices": []} | self._progress())
         if self._wanted.chat:
             for index in range(len(self._wanted.prompts) * self._wanted.choices):
                 delta = {"role": "assistant", "content": None}

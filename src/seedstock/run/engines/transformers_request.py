@@ -52,6 +52,8 @@ class Wanted(msgspec.Struct, frozen=True):
     thought_begun: bool
     chat: bool
     usage_in_stream: bool
+    tells_prompt: bool = False
+    """Whether a stream tells of the prompt's tokens, for the hub."""
 
 
 def read_request(tokenizer: Any, body: dict[str, Any], *, chat: bool) -> Wanted:
@@ -85,6 +87,7 @@ def read_request(tokenizer: Any, body: dict[str, Any], *, chat: bool) -> Wanted:
         thought_begun=begun,
         chat=chat,
         usage_in_stream=bool((body.get("stream_options") or {}).get("include_usage")),
+        tells_prompt=bool(body.get("return_progress")),
     )
 
 

@@ -71,6 +71,8 @@ class RemoteRunner:
         """What to send; a request that cannot be sent is no failure of the upstream's."""
         translation = translate(at.upstream, at.model, request)
         self._breakers.check(at.upstream)
+        if request.on_start is not None:
+            request.on_start()
         return translation
 
     def _open(self) -> httpx.AsyncClient:
