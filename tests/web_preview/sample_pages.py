@@ -31,6 +31,7 @@ from tests.web_preview.sample_repos import (
     NOW,
     README,
 )
+from tests.web_preview.sample_usage import USAGE_SAMPLES
 
 
 def commit(
@@ -456,6 +457,7 @@ SAMPLES: dict[str, tuple[str, Page, ViewerView]] = {
     "jobs-empty": ("/_/jobs-empty", jobs.JobsPage((), JOB_STATES, Pagination(0, 0, 0)), DEMO),
     **ADAPT_SAMPLES,
     **JOB_SAMPLES,
+    **USAGE_SAMPLES,
     "error-404": ("/_/404", NOT_FOUND, ANONYMOUS),
     "error-403": (
         "/_/403",

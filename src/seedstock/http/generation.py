@@ -75,7 +75,9 @@ async def _source(call: Call, name: str) -> Source:
         return Source(name, None, partial(remote.complete, at), partial(remote.open_stream, at))
     located = await _located(call, name)
     runner, file = call.hub.runner, located.file
-    return Source(located.name, located.repo_id, partial(runner.complete, file), partial(runner.open_stream, file))
+    return Source(
+        located.name, located.repo_id, partial(runner.complete, file), partial(runner.open_stream, file)
+    )
 
 
 async def _count_run(call: Call, source: Source) -> None:

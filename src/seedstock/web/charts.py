@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
+from seedstock.web.filters import count
 from seedstock.web.views.foundations import TrendView
 from seedstock.web.views.lineage import LayerChartView
+from seedstock.web.views.usage import UsageDayView
 
 WIDTH = 720
 _LEFT, _RIGHT, _TOP = 40, 8, 10
@@ -40,7 +44,7 @@ class AreaChart(msgspec.Struct, frozen=True):
 
 
 class Bar(msgspec.Struct, frozen=True):
-    """One bar; `kind` is empty, `low` (under the threshold) or `moved` (matched with another layer)."""
+    """One bar; `kind` is empty, `low` (under the threshold) or `moved` (matched with another layer), or a tone."""
 
     x: float
     y: float
@@ -86,8 +90,7 @@ def area_chart(view: TrendView) -> AreaChart:
 
 def layer_chart(view: LayerChartView) -> BarChart:
     """Bars by layer, clipped to 0..1."""
-    count = max(1, len(view.layers))
-    step = (WIDTH - _LEFT - _RIGHT) / count
+    step = (WIDTH - _LEFT - _RIGHT) / max(1, len(view.layers))
     gap = min(4.0, step * 0.2)
     height = BAR_HEIGHT - _FOOT - _TOP
     bars = []
@@ -112,6 +115,30 @@ def layer_chart(view: LayerChartView) -> BarChart:
     return BarChart(
         tuple(bars), lines, _ticks(xs, tuple(layer.label for layer in view.layers)), threshold=threshold
     )
+
+
+def usage_chart(days: Sequence[UsageDayView]) -> BarChart:
+    """Prompts and answers on top of each other, a bar for each day; the heights are tokens."""
+    top = nice_top(max((day.prompt + day.answer for day in days), default=0))
+    left, height = _LEFT + 8, BAR_HEIGHT - _FOOT - _TOP
+    step = (WIDTH - left - _RIGHT) / max(1, len(days))
+    gap = min(6.0, step * 0.25)
+    bars = []
+    for i, day in enumerate(days):
+        title = f"{day.label}: {day.prompt:,} of prompts, {day.answer:,} of answers"
+        base = float(BAR_HEIGHT - _FOOT)
+        for kind, value in (("0", day.prompt), ("1", day.answer)):
+            if value:
+                tall = round(max(height * value / top, 0.8), 1)
+                base = round(base - tall, 1)
+                bars.append(
+                    Bar(round(left + i * step + gap / 2, 2), base, round(step - gap, 2), tall, kind, title)
+                )
+    xs = [left + (i + 0.5) * step for i in range(len(days))]
+    lines = tuple(
+        Tick(round(_TOP + height * (1 - part / 2), 1), count(top * part // 2)) for part in (0, 1, 2)
+    )
+    return BarChart(tuple(bars), lines, _ticks(xs, tuple(day.label for day in days)), threshold=None)
 
 
 def nice_top(most: int) -> int:

@@ -64,6 +64,7 @@ def environment() -> Environment:
     env.filters["by_day"] = _by_day
     env.filters["area_chart"] = charts.area_chart
     env.filters["layer_chart"] = charts.layer_chart
+    env.filters["usage_chart"] = charts.usage_chart
     env.filters["line_chart"] = line_chart
     env.globals["static_url"] = static_url
     return env

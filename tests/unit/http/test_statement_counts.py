@@ -11,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 from starlette.testclient import TestClient
 
+from seedstock.core.limits import Limits
 from seedstock.core.names import RepoId, RepoType
 from seedstock.core.viewer import TokenRole
 from seedstock.db import lineage
@@ -87,6 +88,13 @@ def _family(hub: Hub, web: TestClient, count: int) -> None:
             lineage.replace_edges(connection, repo.id, repo.head_oid, [edge])
 
 
+def _tokens(hub: Hub, _web: TestClient, count: int) -> None:
+    for number in range(count):
+        name = f"{count}-{number}"
+        hub.accounts.create_token("ada", role=TokenRole.WRITE, name=name)
+        hub.usage.settings.set_limits("ada", Limits(tokens_per_day=5), name, actor="test")
+
+
 CASES: dict[str, tuple[Callable[[Hub, TestClient, int], None], list[str]]] = {
     "repos": (
         _repos,
@@ -114,6 +122,7 @@ CASES: dict[str, tuple[Callable[[Hub, TestClient, int], None], list[str]]] = {
             "/foundations",
         ],
     ),
+    "tokens": (_tokens, ["/api/usage", "/settings/usage"]),
     "refs": (_refs, ["/api/models/ada/one/refs"]),
 }
 

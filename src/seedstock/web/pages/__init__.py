@@ -29,6 +29,7 @@ def groups() -> list[ModuleType]:
         site,
         trace,
         upload,
+        usage,
     )
 
     found = [adapt, replicate, convert, family, evidence, openness, foundations, trace]
@@ -39,6 +40,7 @@ def groups() -> list[ModuleType]:
         jobs,
         job,
         remotes,
+        usage,
         manage,
         *found,
         files,
