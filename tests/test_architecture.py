@@ -16,9 +16,9 @@ SOURCE = Path(__file__).parent.parent / "src" / "seedstock"
 LAYERS = [
     {"core"},
     {"store", "db", "xet"},
-    {"accounts", "metadata", "content", "jobs", "run", "weights", "convert", "adapt", "usage"},
+    {"accounts", "metadata", "content", "jobs", "run", "weights", "convert", "adapt", "usage", "chats"},
     {"hub", "remotes"},
-    {"lineage", "openness", "recipes", "variants", "replications"},
+    {"arena", "lineage", "openness", "recipes", "variants", "replications"},
     {"settings", "wiring", "housekeeping", "trace_child", "make_engine_file"},
     {"http", "web", "tour"},
     {"cli"},
@@ -27,6 +27,7 @@ SIDEWAYS = {
     "accounts": set(),
     "content": {"accounts"},
     "jobs": {"accounts"},
+    "chats": {"accounts"},
     "run": {"metadata"},
     "usage": {"accounts"},
     "weights": {"metadata"},
@@ -62,6 +63,8 @@ ROW_TYPES = {
     "JobRow",
     "EventRow",
     "PublisherRow",
+    "ChatRow",
+    "BattleRow",
 }
 HEAVY = [
     "torch",

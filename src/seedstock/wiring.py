@@ -11,6 +11,8 @@ import msgspec
 from seedstock.accounts.secrets import Signer, load_server_key
 from seedstock.accounts.service import Accounts
 from seedstock.adapt.launch import Launcher, LocalLauncher
+from seedstock.arena.service import Arena
+from seedstock.chats.service import Chats
 from seedstock.content.multipart import Multipart
 from seedstock.content.objects import StoredObjects
 from seedstock.content.service import Content
@@ -117,6 +119,8 @@ class Hub:
     publishers: Publishers
     openness: OpennessService
     signatures: SignatureChecker
+    chats: Chats
+    arena: Arena
 
     def stamp(self) -> int | None:
         """A number that changes whenever anything in the database does; None where that is not known."""
@@ -182,18 +186,19 @@ def open_hub(settings: Settings, clock: Clock = now_ms) -> Hub:
 
 def _assemble(settings: Settings, database: Database, key: bytes, clock: Clock) -> Hub:
     """The services over an open database; what is to stay secret follows from `key`."""
-    signer, cache = Signer(key), TreeCache()
+    signer = Signer(key)
     content = _open_content(settings, database, clock)
-    queue = Queue(database, clock)
+    cache, queue = TreeCache(), Queue(database, clock)
     repos = Repos(database, queue, cache, clock)
     reading = Reading(database, repos, content, cache)
-    listing = Listing(database)
+    listing, lineage = Listing(database), Lineage(database, repos)
     writing = Writing(database, repos, content, queue, cache, clock)
     records = HubRecords(key)
     models = ModelRevisions(database, content, cache)
     search = Sketches(database, settings.data_dir / "cache" / "sketches")
-    lineage = Lineage(database, repos)
     accounts = Accounts(database, clock)
+    runnable = _open_models(settings, reading, listing, content)
+    remotes = Remotes(database, accounts, Sealer(key), clock, enabled=settings.remotes)
     jobs = Jobs(database, clock, settings.jobs_queued_per_account)
     conversions = Conversions(accounts, repos, reading, writing, content, jobs)
     inputs = Materialiser(repos, reading, content)
@@ -223,9 +228,9 @@ def _assemble(settings: Settings, database: Database, key: bytes, clock: Clock) 
         ),
         queue=queue,
         jobs=jobs,
-        models=_open_models(settings, reading, listing, content),
+        models=runnable,
         runner=ModelRunner(settings.run_socket),
-        remotes=Remotes(database, accounts, Sealer(key), clock, enabled=settings.remotes),
+        remotes=remotes,
         remote_runner=RemoteRunner(settings.remote_timeout_s),
         git=GitReader(database, repos),
         usage=_open_usage(settings, database, accounts, clock),
@@ -238,6 +243,8 @@ def _assemble(settings: Settings, database: Database, key: bytes, clock: Clock) 
         publishers=Publishers(database, clock),
         openness=OpennessService(database, gathering, clock),
         signatures=SignatureChecker(database, models, content, clock),
+        chats=Chats(database, signer, clock),
+        arena=Arena(database, repos, runnable, remotes, clock),
     )
 
 

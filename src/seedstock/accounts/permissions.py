@@ -74,6 +74,18 @@ def check_may_change(viewer: Viewer) -> None:
         raise Forbidden("This token may only read", hint="use a token with the write role")
 
 
+def check_own(viewer: Viewer) -> int:
+    """The account of a viewer who may read what is private to it, such as its chats.
+
+    Raises Unauthenticated, and Forbidden for a token that is for some repos only.
+    """
+    if viewer.account_id is None:
+        raise Unauthenticated("Sign in or send a token to do this")
+    if viewer.credential is not None and viewer.credential.role is TokenRole.FINE_GRAINED:
+        raise Forbidden("This token is for repositories only", hint="use a token with the read or write role")
+    return viewer.account_id
+
+
 def check_admin(viewer: Viewer, what: str) -> None:
     """Raise unless the viewer may change how the hub itself is set up; `what`, in the plural, is for admins."""
     if viewer.anonymous:

@@ -577,6 +577,106 @@ class _Replications(TypedColumns):
 replications = sa.Table("replications", metadata, _Replications, Index(None, "repo_id", "id"))
 
 
+class _Chats(TypedColumns):
+    id: Named[int] = Column(BigId, primary_key=True)
+    key: Named[str] = Column(String(32), unique=True)
+    """What addresses name it by."""
+    account_id: Named[int] = Column(BigId, ForeignKey("accounts.id", ondelete="CASCADE"))
+    title: Named[str] = Column(String(200))
+    model: Named[str] = Column(String(300))
+    settings: Named[dict[str, Any]] = Column(Json)
+    """System prompt and sampling."""
+    current: Named[str | None] = Column(String(32))
+    """Key of the message that the branch on show ends with."""
+    messages: Named[int]
+    size_bytes: Named[int] = Column(BigInteger)
+    created_at: Named[int] = Column(BigInteger)
+    updated_at: Named[int] = Column(BigInteger)
+
+
+chats = sa.Table(
+    "chats", metadata, _Chats, Index(None, "account_id", "updated_at"), sqlite_autoincrement=True
+)
+
+
+class _ChatMessages(TypedColumns):
+    id: Named[int] = Column(BigId, primary_key=True)
+    chat_id: Named[int] = Column(BigId, ForeignKey("chats.id", ondelete="CASCADE"))
+    key: Named[str] = Column(String(32))
+    """Chosen by the writer, so that what may have been lost is sent again without being doubled."""
+    parent: Named[str | None] = Column(String(32))
+    role: Named[str] = Column(String(12))
+    """`user` or `assistant`."""
+    content: Named[str] = Column(Text)
+    details: Named[dict[str, Any]] = Column(Json)
+    """Reasoning, model, attachments, figures."""
+    created_at: Named[int] = Column(BigInteger)
+
+
+chat_messages = sa.Table("chat_messages", metadata, _ChatMessages, sa.UniqueConstraint("chat_id", "key"))
+
+
+class _ChatShares(TypedColumns):
+    id: Named[int] = Column(BigId, primary_key=True)
+    chat_id: Named[int] = Column(BigId, ForeignKey("chats.id", ondelete="CASCADE"), index=True)
+    snapshot: Named[dict[str, Any]] = Column(Json)
+    """The branch as it was when it was shared."""
+    created_at: Named[int] = Column(BigInteger)
+
+
+# Numbers are never used again: the link of a revoked share must not open a later one.
+chat_shares = sa.Table("chat_shares", metadata, _ChatShares, sqlite_autoincrement=True)
+
+
+class _Battles(TypedColumns):
+    id: Named[int] = Column(BigId, primary_key=True)
+    key: Named[str] = Column(String(32), unique=True)
+    account_id: Named[int] = Column(BigId, ForeignKey("accounts.id", ondelete="CASCADE"))
+    blind: Named[bool]
+    prompts: Named[list[str]] = Column(Json)
+    settings: Named[dict[str, Any]] = Column(Json)
+    outcome: Named[str | None] = Column(String(8))
+    """Position of the best answer, `tie` or `bad`; None until there is a vote."""
+    created_at: Named[int] = Column(BigInteger)
+    voted_at: Named[int | None] = Column(BigInteger)
+
+
+# One prompt put to several models side by side, and the one vote on it.
+battles = sa.Table(
+    "battles",
+    metadata,
+    _Battles,
+    Index(None, "account_id", "id"),
+    Index(None, "voted_at"),
+    sqlite_autoincrement=True,
+)
+
+
+class _Contestants(TypedColumns):
+    battle_id: Named[int] = Column(BigId, ForeignKey("battles.id", ondelete="CASCADE"), primary_key=True)
+    position: Named[int] = Column(primary_key=True)
+    model: Named[str] = Column(String(300))
+    """As it was asked for."""
+    repo_id: Named[int | None] = Column(BigId)
+    """None for a model that is no repo of this hub."""
+    revision: Named[str | None] = Column(String(40))
+
+
+contestants = sa.Table("contestants", metadata, _Contestants)
+
+
+class _BattleAnswers(TypedColumns):
+    battle_id: Named[int] = Column(BigId, ForeignKey("battles.id", ondelete="CASCADE"), primary_key=True)
+    position: Named[int] = Column(primary_key=True)
+    turn: Named[int] = Column(primary_key=True)
+    content: Named[str] = Column(Text)
+    details: Named[dict[str, Any]] = Column(Json)
+    created_at: Named[int] = Column(BigInteger)
+
+
+battle_answers = sa.Table("battle_answers", metadata, _BattleAnswers)
+
+
 class _Remotes(TypedColumns):
     id: Named[int] = Column(BigId, primary_key=True)
     name: Named[str] = Column(String(42), unique=True)

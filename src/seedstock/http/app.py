@@ -38,7 +38,7 @@ register_url_convertor("repotype", _RepoTypeConvertor())
 
 def route_groups() -> list[ModuleType]:
     """The modules that declare routes, the most frequent routes first: matching is in this order."""
-    from seedstock.http import anthropic, cas, git_smart, metrics, openai
+    from seedstock.http import anthropic, arena, cas, chats, git_smart, metrics, openai
     from seedstock.http.hf_api import (
         accounts,
         commit,
@@ -82,6 +82,8 @@ def route_groups() -> list[ModuleType]:
         jobs,
         usage,
         metrics,
+        chats,
+        arena,
     ]
     return [*api, *groups()]
 

@@ -1,0 +1,1 @@
+"""Chats: histories of conversations, kept for the account that had them."""
