@@ -125,6 +125,21 @@ def _publish(live: LiveHub, folder: Path) -> None:
 
 
 @pytest.fixture(scope="session")
+def talkers(live: LiveHub, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Two more models that run: `ada/long`, which can go on for long, and `ada/hostile`, which says markup."""
+    folder = tmp_path_factory.mktemp("talkers")
+    pieces = ("<img src=x onerror=window.harm=1>", "<script>window.harm=1</script>", "**done**")
+    files = {
+        "long": write_tiny_llama(folder / "long.gguf", context_tokens=32768, seed=1),
+        "hostile": write_tiny_llama(folder / "hostile.gguf", script=pieces),
+    }
+    for name, path in files.items():
+        live.api.create_repo(f"ada/{name}")
+        live.api.upload_file(path_or_fileobj=path, path_in_repo=path.name, repo_id=f"ada/{name}")
+    _seedstock(live.data, "admin", "jobs", "--wait")
+
+
+@pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     need("chromium")
     with sync_playwright() as playwright:

@@ -28,6 +28,9 @@ _PAGES = [
     "/ada/tiny/blob/main/tiny-q8_0.gguf",
     "/ada/tiny/commits/main",
     "/ada/tiny/chat",
+    "/chat",
+    "/compare",
+    "/arena",
     "/ada/tiny/upload/main",
     "/ada/tiny/settings",
     "/settings/tokens",
@@ -209,6 +212,8 @@ def test_hide_and_delete_a_repo(ada: Page, live: LiveHub) -> None:
 def test_chat_streams_an_answer(ada: Page) -> None:
     pytest.importorskip("xllamacpp", reason="the `run` extra is not installed")
     ada.goto("/ada/tiny/chat")
+    ada.wait_for_url("**/chat?model=ada/tiny")
+    expect(ada.locator("#model")).to_have_value("ada/tiny")
     ada.fill("#max-tokens", "12")
     ada.fill("#prompt", "hello")
     ada.keyboard.press("Enter")

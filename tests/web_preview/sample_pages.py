@@ -9,6 +9,7 @@ from seedstock.web.markdown import RepoLinks, render_markdown
 from seedstock.web.views import accounts, convert, files, jobs, remotes, run
 from seedstock.web.views.common import Choice, Fact, Link, Notice, NoticeKind, Page, Pagination, ViewerView
 from tests.web_preview.sample_adapt import ADAPT_SAMPLES
+from tests.web_preview.sample_chat import CHAT_SAMPLES
 from tests.web_preview.sample_jobs import JOB_SAMPLES
 from tests.web_preview.sample_lineage import LINEAGE_SAMPLES
 from tests.web_preview.sample_openness import OPENNESS_SAMPLES
@@ -280,14 +281,6 @@ CHANGES = (
     ),
     files.ChangeRowView("notes/old-quantisation-attempt.txt", files.ChangeKind.DELETED, None, 912, None),
 )
-CHAT = run.ChatPage(
-    HEADER,
-    run.ChatConfigView(
-        "demo/SmolLM2-135M-Instruct",
-        context_length=8192,
-        starters=("What is grafting?", "Write a haiku about roots", "Explain LoRA to a gardener"),
-    ),
-)
 NOT_FOUND = accounts.ErrorPage(
     404,
     "Nothing here",
@@ -361,12 +354,6 @@ SAMPLES: dict[str, tuple[str, Page, ViewerView]] = {
             f"{MODEL_URL}/tree/{COMMITS[0].oid}",
         ),
         DEMO,
-    ),
-    "chat": (f"{MODEL_URL}/chat", CHAT, DEMO),
-    "chat-blocked": (
-        "/_/chat-blocked",
-        run.ChatPage(HEADER, CHAT.config, "Sign in to run models on this hub."),
-        ANONYMOUS,
     ),
     "upload": (
         f"{MODEL_URL}/upload/main",
@@ -455,6 +442,7 @@ SAMPLES: dict[str, tuple[str, Page, ViewerView]] = {
     ),
     "jobs": ("/admin/jobs", jobs.JobsPage(JOBS, JOB_STATES, Pagination(1, 4, 4), everyone=True), DEMO),
     "jobs-empty": ("/_/jobs-empty", jobs.JobsPage((), JOB_STATES, Pagination(0, 0, 0)), DEMO),
+    **CHAT_SAMPLES,
     **ADAPT_SAMPLES,
     **JOB_SAMPLES,
     **USAGE_SAMPLES,

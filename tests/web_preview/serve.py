@@ -45,6 +45,19 @@ async def chat(_: Request) -> Response:
     return StreamingResponse(pieces(), media_type="text/event-stream")
 
 
+async def models(_: Request) -> Response:
+    names = ("demo/SmolLM2-135M-Instruct", "lab/tiny")
+    return JSONResponse({"data": [{"id": name, "owned_by": name.split("/")[0]} for name in names]})
+
+
+async def chats(_: Request) -> Response:
+    titles = (
+        "What is grafting?",
+        "A haiku about an orchard in November, in the manner of Bashō, with a crow in it",
+    )
+    return JSONResponse([{"id": f"{number:024x}", "title": title} for number, title in enumerate(titles)])
+
+
 async def put_file(request: Request) -> Response:
     size_bytes = len(await request.body())
     return JSONResponse({"staged": f"{'0' * 64}:{request.path_params['path']}", "size": size_bytes})
@@ -108,6 +121,8 @@ def page_route(name: str, path: str) -> Route:
 app = Starlette(
     routes=[
         Route("/v1/chat/completions", chat, methods=["POST"]),
+        Route("/v1/models", models),
+        Route("/api/chats", chats),
         Route("/{repo:path}/upload/main/{path:path}", put_file, methods=["PUT"]),
         Route("/api/jobs/{id}/events", job_events),
         Route("/api/trace", trace, methods=["POST"]),

@@ -85,6 +85,21 @@ def render_markdown(text: str, target: LinkTarget) -> str:
     """Safe HTML of a Markdown file whose relative links `target` resolves; its front matter is dropped."""
     shown = strip_front_matter(text[:MAX_MARKDOWN_CHARS])
     raw = _parser(raw_html=shown.count("<") <= MAX_RAW_TAGS).render(shown)
+    return _cleaned(raw, target, cut=len(text) > MAX_MARKDOWN_CHARS)
+
+
+def render_answer(text: str) -> str:
+    """Safe HTML of what a model answered: tags in it are text, and relative links lead nowhere."""
+    raw = _parser(raw_html=False).render(text[:MAX_MARKDOWN_CHARS])
+    return _cleaned(raw, _nowhere, cut=len(text) > MAX_MARKDOWN_CHARS)
+
+
+def _nowhere(path: str, *, is_image: bool) -> str:
+    del path, is_image
+    return "#"
+
+
+def _cleaned(raw: str, target: LinkTarget, *, cut: bool) -> str:
     clean = nh3.clean(
         raw,
         tags=_TAGS,
@@ -98,7 +113,7 @@ def render_markdown(text: str, target: LinkTarget) -> str:
     writer = _Rewriter(target)
     writer.feed(clean)
     writer.close()
-    if len(text) > MAX_MARKDOWN_CHARS:
+    if cut:
         writer.out.append("<p><em>The rest of this file is too long to show here.</em></p>")
     return "".join(writer.out)
 

@@ -1,4 +1,5 @@
 // The wire side of chat: one streamed OpenAI-shaped request, and the split of reasoning from answer.
+import { failure } from "./chat-api.js";
 
 /** Yields the decoded `data:` objects of a server-sent event stream. */
 async function* events(body) {
@@ -17,26 +18,22 @@ async function* events(body) {
   }
 }
 
-async function errorText(response) {
-  const text = await response.text();
-  try {
-    const { error } = JSON.parse(text);
-    return error?.message ?? error ?? text;
-  } catch {
-    return text.slice(0, 300) || `The server answered ${response.status}.`;
-  }
-}
-
-/** Streams a reply; `onDelta({reasoning, content})` for every piece. Returns the usage the server reports, or null. */
+/** Streams an answer; `onDelta({reasoning, content})` for every piece. Returns the usage the server reports, or null. */
 export async function streamReply({ endpoint, token, request, signal, onDelta }) {
-  const response = await fetch(endpoint, {
-    method: "POST",
-    credentials: "same-origin",
-    headers: { "Content-Type": "application/json", "X-CSRF-Token": token },
-    body: JSON.stringify({ ...request, stream: true, stream_options: { include_usage: true } }),
-    signal,
-  });
-  if (!response.ok) throw new Error(await errorText(response));
+  let response;
+  try {
+    response = await fetch(endpoint, {
+      method: "POST",
+      credentials: "same-origin",
+      headers: { "Content-Type": "application/json", "X-CSRF-Token": token },
+      body: JSON.stringify({ ...request, stream: true, stream_options: { include_usage: true } }),
+      signal,
+    });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Error("The hub cannot be reached.");
+  }
+  if (!response.ok) throw await failure(response);
   let usage = null;
   for await (const event of events(response.body)) {
     if (event.error) throw new Error(event.error.message ?? String(event.error));

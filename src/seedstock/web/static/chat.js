@@ -1,30 +1,60 @@
-// The chat tab: conversation state, and how it is drawn.
-import { announce, copyText, csrfToken } from "./app.js";
-import { renderMarkdown } from "./chat-markdown.js";
-import { splitThinking, streamReply } from "./chat-stream.js";
+// The chat page: the conversation that is open, and what its buttons do.
+import { announce } from "./app.js";
+import { write } from "./chat-answer.js";
+import { api, fillModels, listModels } from "./chat-api.js";
+import { Files } from "./chat-files.js";
+import { ChatList } from "./chat-list.js";
+import { drawAnswer, drawEditor, drawFailure, drawQuestion } from "./chat-messages.js";
+import { onSettingsChange, parameters, readSettings, showSettings } from "./chat-sampling.js";
+import { setUpSharing } from "./chat-share.js";
+import { Store, titleOf } from "./chat-store.js";
+import { Tree, conversation, newId } from "./chat-tree.js";
+import { answerView } from "./chat-view.js";
 
 const get = (id) => document.getElementById(id);
-const { model, endpoint } = get("chat").dataset;
-const [log, intro, composer, prompt, send, stop, status] = ["chat-log", "chat-intro", "composer", "prompt", "send", "stop", "chat-status"].map(get);
+const MODEL_KEY = "chat-model";
+const [log, intro, composer, prompt, send, stop, status, select] = ["chat-log", "chat-intro", "composer", "prompt", "send", "stop", "chat-status", "model"].map(get);
 const idleStatus = status.textContent;
+const opened = get("chat").dataset;
 
-let turns = []; // {role, content} as the API takes them, without the system prompt
-let running = null; // AbortController of the reply being written
+let tree = new Tree();
+let running = null; // AbortController of the answer being written
+let failed = null; // {at, question, message}: after which message an answer failed, and to which question
+let editing = null; // id of the question being edited
 
-function make(tag, className, ...children) {
-  const node = document.createElement(tag);
-  node.className = className;
-  node.append(...children);
-  return node;
+const store = new Store({
+  id: opened.chat || null,
+  onState(error) {
+    get("unsaved").hidden = !error;
+    get("unsaved").textContent = error ? `Not saved: ${error.message} You can go on; it is tried again with the next message.` : "";
+  },
+  onCreated(chat) {
+    history.replaceState(null, "", `/chat/${chat.id}`);
+    showActions();
+    list.refresh();
+  },
+});
+const list = new ChatList({ current: () => store.id, onDeleted: startAnew });
+const files = new Files({ input: get("attach"), opener: get("attach-open"), list: get("files"), onError: say });
+
+function say(text) {
+  status.textContent = text;
 }
 
-function iconButton(icon, label, onClick) {
-  const button = make("button", "icon-button", get(icon).content.cloneNode(true));
-  button.type = "button";
-  button.title = label;
-  button.setAttribute("aria-label", label);
-  button.addEventListener("click", () => onClick(button));
-  return button;
+function recall() {
+  try {
+    return localStorage.getItem(MODEL_KEY);
+  } catch {
+    return null; // The choice then lasts for this page only.
+  }
+}
+
+function remember(model) {
+  try {
+    localStorage.setItem(MODEL_KEY, model);
+  } catch {
+    // As above.
+  }
 }
 
 function keepAtEnd(change) {
@@ -33,130 +63,156 @@ function keepAtEnd(change) {
   if (atEnd) log.scrollTop = log.scrollHeight;
 }
 
-function addUserMessage(text) {
-  intro.hidden = true;
-  log.append(make("div", "message message-user", text));
+function showActions() {
+  get("chat-actions").hidden = !store.id;
+  get("export-markdown").href = `/api/chats/${store.id}/export?format=markdown`;
+  get("export-json").href = `/api/chats/${store.id}/export?format=json`;
+}
+
+function describe() {
+  const first = tree.path()[0];
+  return { title: titleOf(first?.content || first?.attachments?.[0]?.name || ""), model: select.value, settings: readSettings() };
+}
+
+/** Draws the branch on show anew. */
+function draw() {
+  log.querySelectorAll(":scope > :not(#chat-intro)").forEach((node) => node.remove());
+  const path = tree.path();
+  intro.hidden = path.length > 0;
+  for (const message of path) {
+    if (message.role === "assistant") log.append(drawAnswer(tree, message, act));
+    else if (message.id === editing) log.append(drawEditor(message, act));
+    else log.append(...drawQuestion(tree, message, act));
+  }
+  if (failed?.at === tree.current) log.append(drawFailure(failed, act));
   log.scrollTop = log.scrollHeight;
 }
 
-/** A reply on the page; `update` redraws it at most once a frame. */
-function addReply() {
-  const node = make("div", "message message-assistant is-streaming");
-  const reasoning = make("details", "reasoning", make("summary", "", "Thinking"), make("div", "reasoning-text"));
-  const body = make("div", "message-body prose");
-  reasoning.hidden = true;
-  reasoning.open = true;
-  node.append(reasoning, body);
-  log.append(node);
-  let frame = 0;
-  let latest = { reasoning: "", answer: "" };
-  const draw = () => keepAtEnd(() => {
-    frame = 0;
-    reasoning.hidden = !latest.reasoning.trim();
-    reasoning.lastChild.textContent = latest.reasoning.trim();
-    if (latest.answer && reasoning.firstChild.textContent === "Thinking") {
-      reasoning.firstChild.textContent = "Thought first";
-      reasoning.open = false;
-    }
-    body.replaceChildren(...renderMarkdown(latest.answer));
-  });
-  return {
-    node,
-    update(parts) {
-      latest = parts;
-      frame ||= requestAnimationFrame(draw);
-    },
-    finish() {
-      cancelAnimationFrame(frame);
-      draw();
-      node.classList.remove("is-streaming");
-    },
-  };
-}
+const act = {
+  show,
+  answer,
+  /** Opens a question for changes; null closes it. */
+  edit(message) {
+    if (running) return;
+    editing = message?.id ?? null;
+    draw();
+    log.querySelector(".is-edited textarea")?.focus();
+  },
+  sendEdited(message, text) {
+    editing = null;
+    ask(text, message.attachments ?? [], message.parent ?? null);
+  },
+};
 
-function addTools(node, text, note) {
-  document.querySelectorAll(".regenerate").forEach((button) => button.remove());
-  const again = iconButton("icon-refresh", "Write another reply", regenerate);
-  again.classList.add("regenerate");
-  const tools = [iconButton("icon-copy", "Copy the reply", (button) => copyText(text, button)), again, make("span", "tnum", note)];
-  keepAtEnd(() => node.append(make("div", "message-tools", ...tools)));
-}
-
-function requestBody() {
-  const system = get("system").value.trim();
-  const messages = system ? [{ role: "system", content: system }, ...turns] : turns;
-  return { model, messages, temperature: get("temperature").valueAsNumber, max_tokens: get("max-tokens").valueAsNumber || undefined };
+function show(message) {
+  if (running) return;
+  tree.show(message);
+  failed = null;
+  store.change({ current: tree.current });
+  draw();
 }
 
 function setRunning(controller) {
   running = controller;
   send.hidden = controller !== null;
   stop.hidden = controller === null;
+  log.classList.toggle("is-busy", controller !== null);
 }
 
-function rate(count, firstAt) {
-  const seconds = (performance.now() - firstAt) / 1000;
-  return seconds > 0.2 && count > 1 ? `${((count - 1) / seconds).toFixed(1)} tokens/s` : "";
-}
-
-async function reply() {
-  const controller = new AbortController();
-  setRunning(controller);
-  status.textContent = "Waiting for the engine…";
-  const view = addReply();
-  let [content, thought, pieces, firstAt] = ["", "", 0, 0];
-  const parts = () => {
-    const split = splitThinking(content);
-    return { reasoning: thought + split.reasoning, answer: split.answer };
-  };
-  const onDelta = (delta) => {
-    if (!delta.content && !delta.reasoning) return;
-    firstAt ||= performance.now();
-    pieces += 1;
-    content += delta.content;
-    thought += delta.reasoning;
-    view.update(parts());
-    if (pieces % 5 === 0) status.textContent = `${pieces} tokens ${rate(pieces, firstAt)}`;
-  };
-  let note = "";
-  try {
-    const usage = await streamReply({ endpoint, token: csrfToken(), request: requestBody(), signal: controller.signal, onDelta });
-    const count = usage?.completion_tokens ?? pieces;
-    note = [`${count} tokens`, rate(count, firstAt)].filter(Boolean).join(" · ");
-  } catch (error) {
-    if (error.name === "AbortError") note = "Stopped";
-    else keepAtEnd(() => view.node.append(make("p", "message-error", error.message)));
+/** Has the model answer the question of that id, beside the answers that it may have already. */
+async function answer(question) {
+  if (running || !question) return;
+  if (!select.value) {
+    say("Choose a model first.");
+    return;
   }
+  tree.current = question;
+  failed = null;
+  draw();
+  const [asked, controller] = [tree, new AbortController()];
+  setRunning(controller);
+  const view = answerView(keepAtEnd);
+  view.stream();
+  log.append(view.node);
+  log.scrollTop = log.scrollHeight;
+  const model = select.value;
+  const settings = readSettings();
+  const request = { model, messages: conversation(settings.system, tree.pathTo(question)), ...parameters(settings) };
+  const written = await write(request, controller.signal, view, say);
   view.finish();
   setRunning(null);
-  status.textContent = idleStatus;
-  const { answer } = parts();
-  turns.push({ role: "assistant", content: answer });
-  addTools(view.node, answer, note);
-  announce(answer || note);
+  say(idleStatus);
+  if (tree !== asked) return;
+  if (written.error) failed = { at: question, question, message: written.error };
+  if (!written.error || written.content || written.reasoning) {
+    const { content, reasoning, figures } = written;
+    const message = { id: newId(), parent: question, role: "assistant", content, reasoning, model, figures };
+    tree.add(message);
+    store.save([message], describe).then(() => list.refresh());
+    if (written.error) failed = { at: message.id, question, message: written.error };
+  }
+  draw();
+  announce(written.error || written.content || "Stopped");
 }
 
-function regenerate() {
-  if (running || turns.at(-1)?.role !== "assistant") return;
-  turns.pop();
-  log.lastElementChild.remove();
-  reply();
+/** Adds a question after `parent` and has it answered. */
+function ask(text, attachments, parent) {
+  const message = { id: newId(), parent, role: "user", content: text, ...(attachments.length ? { attachments } : {}) };
+  tree.add(message);
+  store.save([message], describe);
+  answer(message.id);
 }
 
 function submit(text) {
-  if (!text.trim() || running) return;
-  turns.push({ role: "user", content: text });
-  addUserMessage(text);
+  if (running) return;
+  if (!select.value) {
+    say("Choose a model first.");
+    return;
+  }
+  if (!text.trim() && !files.held.length) return;
+  const last = tree.path().at(-1);
+  // A question that got no answer keeps its place; the next one stands beside it.
+  const parent = last?.role === "user" ? (last.parent ?? null) : (last?.id ?? null);
   prompt.value = "";
-  reply();
+  editing = null;
+  ask(text, files.take(), parent);
 }
 
-function clear() {
+/** The chat that was open is deleted: an empty one in its place, on the same page, which can still put it back. */
+function startAnew() {
   running?.abort();
-  turns = [];
-  log.querySelectorAll(".message").forEach((message) => message.remove());
-  intro.hidden = false;
-  prompt.focus();
+  tree = new Tree();
+  [failed, editing] = [null, null];
+  store.reset();
+  history.replaceState(null, "", "/chat");
+  showActions();
+  draw();
+}
+
+async function open() {
+  const models = listModels();
+  if (opened.chat) {
+    try {
+      const chat = await api("GET", `/api/chats/${opened.chat}`);
+      tree = new Tree(chat.messages, chat.current);
+      showSettings(chat.settings);
+      if (tree.path().at(-1)?.role === "user") failed = { at: tree.current, question: tree.current, message: "This message has no answer yet." };
+      document.title = `${chat.title} · ${document.title.split(" · ").at(-1)}`;
+      showActions();
+      draw();
+    } catch (error) {
+      say(error.message);
+    }
+  }
+  try {
+    const found = await models;
+    const remembered = recall();
+    const usual = found.some((model) => model.id === remembered) ? remembered : found[0]?.id;
+    fillModels(select, found, opened.model || usual);
+  } catch (error) {
+    fillModels(select, [], opened.model);
+    say(`Models cannot be listed: ${error.message}`);
+  }
 }
 
 composer.addEventListener("submit", (event) => {
@@ -170,10 +226,18 @@ prompt.addEventListener("keydown", (event) => {
 });
 document.addEventListener("keydown", (event) => { if (event.key === "Escape") running?.abort(); });
 stop.addEventListener("click", () => running?.abort());
-get("clear").addEventListener("click", clear);
-get("temperature").addEventListener("input", (event) => { get("temperature-value").textContent = event.target.value; });
+select.addEventListener("change", () => {
+  remember(select.value);
+  store.change({ model: select.value });
+});
+onSettingsChange((settings) => store.change({ settings }));
+addEventListener("beforeunload", (event) => { if (store.waiting.length && tree.messages.size) event.preventDefault(); });
 for (const starter of document.querySelectorAll("[data-starter]")) {
   starter.disabled = false;
   starter.addEventListener("click", () => submit(starter.textContent));
 }
-if (matchMedia("(max-width: 900px)").matches) document.querySelector(".chat-options").open = false;
+if (matchMedia("(max-width: 1180px)").matches) get("chat-options").open = false;
+if (matchMedia("(max-width: 800px)").matches) get("chat-list-fold").open = false;
+setUpSharing(() => ({ id: store.id, end: tree.current }));
+list.load();
+open();

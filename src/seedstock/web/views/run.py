@@ -1,36 +1,21 @@
-"""Pages that act: chat, repository settings, new repository."""
+"""Pages that act: repository settings, new repository."""
 
 from __future__ import annotations
 
 from typing import ClassVar
-
-import msgspec
 
 from seedstock.core.names import RepoType
 from seedstock.web.views.common import Notice, Page
 from seedstock.web.views.repos import RepoHeaderView, Visibility
 
 
-class ChatConfigView(msgspec.Struct, frozen=True):
-    """What the chat script needs; it posts OpenAI-shaped requests to `endpoint`."""
-
-    model: str
-    endpoint: str = "/v1/chat/completions"
-    context_length: int | None = None
-    max_tokens: int = 512
-    temperature: float = 0.7
-    system_prompt: str = ""
-    starters: tuple[str, ...] = ()
-
-
-class ChatPage(Page, frozen=True):
-    """Talk to a runnable model; `blocked` says in a sentence why the viewer cannot, if so."""
+class ChatBlockedPage(Page, frozen=True):
+    """Why the viewer cannot chat with a model, in a sentence."""
 
     template: ClassVar[str] = "repo_chat.html"
 
     header: RepoHeaderView
-    config: ChatConfigView
-    blocked: str | None = None
+    blocked: str
 
 
 class RepoSettingsPage(Page, frozen=True):
