@@ -15,6 +15,7 @@ from seedstock.core.errors import HubError
 from seedstock.http.battle_stream import BattleStream
 from seedstock.http.generation import EventsResponse, generate
 from seedstock.http.hf_api.info import next_link
+from seedstock.http.metering import admit
 from seedstock.http.routing import Call, Routes, json_response
 from seedstock.http.threads import in_thread
 from seedstock.run.apis import Api, parse_request
@@ -94,6 +95,7 @@ def ask(call: Call) -> dict[str, Any]:
 async def answer(call: Call) -> Response:
     """Have one of the models answer the last prompt: a stream of events like a chat's, without names."""
     arena = call.hub.arena
+    await in_thread(admit, call)
     turn = await in_thread(arena.turn, call.viewer, call.param("id"), int(call.param("position")))
     try:
         response = await generate(call, parse_request(Api.CHAT, _body(turn)))

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from seedstock.core.limits import Limits
 from seedstock.core.viewer import ANONYMOUS, TokenRole
 from seedstock.http.app import build_app
 from seedstock.remotes.remote import NewRemote
 from seedstock.run.remote.upstream import ApiKind
+from seedstock.usage.settings import LimitSettings
 from seedstock.wiring import Hub
 from tests.factories.upstream import Exchange, scripted_upstream
 
@@ -139,6 +141,17 @@ def test_a_remote_that_cannot_be_reached_is_not_named(client: TestClient, hub: H
     texts = [client.post(f"{path}/answers/{position}").text for position in range(2)]
     assert all("far" not in text for text in texts)
     assert any("did not answer" in text for text in texts)
+
+
+def test_answers_are_held_to_limits(client: TestClient, hub: Hub) -> None:
+    settings = LimitSettings(hub.database, hub.accounts, hub.clock)
+    settings.set_limits("root", Limits(requests_per_minute=1), actor="test")
+    path = begin(client)
+    assert text_of(client.post(f"{path}/answers/0").text) == "To <b>Why?"
+    refused = client.post(f"{path}/answers/1")
+    assert refused.status_code == 429
+    assert int(refused.headers["retry-after"]) > 0
+    assert "minute" in refused.json()["error"]
 
 
 def test_settings_reach_the_models(client: TestClient) -> None:
