@@ -5,9 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 
 from seedstock.web.pages.adapt import MERGES, METHODS, REWARDS
+from seedstock.web.stage_graph import spark
+from seedstock.web.stage_standing import Planned, planned_stages
 from seedstock.web.views.adapt import AdaptPage, BinView, SampleView, SegmentView, VariantView
 from seedstock.web.views.common import Fact, Notice, NoticeKind
-from seedstock.web.views.replications import BandView, ReplicatePage, ReplicationView, StageView
+from seedstock.web.views.replications import BandView, ReplicatePage, ReplicationView
+from seedstock.web.views.stages import StageState, StageView
+from tests.web_preview.sample_jobs import STAGES
 from tests.web_preview.sample_repos import DEMO, HEADER, MODEL_URL, NOW
 
 _FIELDS = dict.fromkeys(
@@ -34,9 +38,22 @@ _PROPOSAL = VariantView(
     lengths_text="180 rows: 12,609 tokens, 70 in the middle row, 118 in the longest.",
     spec_yaml="method: sft\nbase: demo/base\ndata: demo/rows\n",
 )
-_STAGES = (
-    StageView("traces", "sample", ("base: teacher", "data: prompts"), (Fact("per_prompt", "4"),)),
-    StageView("student", "sft", ("base: base", "data: traces"), (Fact("learning_rate", "0.003"),)),
+_STAGES = planned_stages(
+    (
+        Planned("traces", "sample", {"base": "teacher", "data": "prompts"}, (Fact("per_prompt", "4"),)),
+        Planned("student", "sft", {"base": "base", "data": "traces"}, (Fact("learning_rate", "0.003"),)),
+    )
+)
+_RAN = (
+    StageView("traces", "sample", (), state=StageState.DONE, took="2 min 3 s"),
+    StageView(
+        "student",
+        "sft",
+        (),
+        state=StageState.DONE,
+        took="14 min 2 s",
+        spark=spark([1.0, 0.7, 0.5, 0.42, 0.39, 0.37], 156, 28),
+    ),
 )
 _BANDS = (
     BandView("pass@1, original", 28.0, 31.5, 35.0, "31.5 % (28.0 to 35.0)"),
@@ -45,7 +62,7 @@ _BANDS = (
 _REPLICATIONS = (
     ReplicationView(
         2, "within-tolerance", "good", "pass@1 of student: -0.013 [-0.031, +0.006], margin 0.050", "student",
-        "bob", "hub-worker", NOW - timedelta(hours=2), False, "/api/x", _BANDS,
+        "bob", "hub-worker", NOW - timedelta(hours=2), False, "/api/x", _BANDS, _RAN,
     ),
     ReplicationView(
         1, "failed", "bad", "inputs-changed: dataset demo/rows (data) was sha256:aaaa, is sha256:bbbb", "student",
@@ -76,8 +93,16 @@ ADAPT_SAMPLES = {
         ),
         DEMO,
     ),
+    "replicate-live": (
+        "/demo/live/replicate",
+        ReplicatePage(
+            HEADER, STAGES, (Fact("base", "demo/base at 0123456789ab"),), (), (), (), may_run=True,
+            job_state="running",
+        ),
+        DEMO,
+    ),
     "replicate-none": (
-        f"{MODEL_URL}/replicate?none",
+        "/demo/none/replicate",
         ReplicatePage(HEADER, _STAGES, (), (), ("input: made.py (rows) was pinned, is not to be had",), ()),
         DEMO,
     ),

@@ -7,7 +7,9 @@ from datetime import timedelta
 
 import msgspec
 
-from seedstock.web.pages.job import PLOTS, Series, plots_of
+from seedstock.db.job_events import EventRow
+from seedstock.web.measured import PLOTS, Series, plots_of
+from seedstock.web.stage_standing import job_stages
 from seedstock.web.views.common import Fact, Link
 from seedstock.web.views.jobs import JobPage, JobState, LogLineView, SampleView
 from tests.web_preview.sample_repos import DEMO, MODEL_ID, MODEL_URL, NOW
@@ -67,7 +69,60 @@ DONE = msgspec.structs.replace(
 QUEUED = msgspec.structs.replace(
     DONE, state=JobState.QUEUED, stored_state="queued", result=None, percent=None, may_cancel=True
 )
+_GRAPH = [
+    ["foundation", "pretrain", {"tokenizer": "tokenizer", "data": "corpus"}],
+    ["student_foundation", "pretrain", {"tokenizer": "tokenizer", "data": "corpus"}],
+    ["zero", "grpo", {"base": "foundation", "data": "problems"}],
+    ["cold_start", "sft", {"base": "foundation", "data": "cold"}],
+    ["reasoning", "grpo", {"base": "cold_start", "data": "problems"}],
+    ["reasoning_traces", "sample", {"base": "reasoning", "data": "problems"}],
+    ["rejection", "sft", {"base": "foundation", "data": "reasoning_traces"}],
+    ["zero_traces", "sample", {"base": "zero", "data": "problems"}],
+    ["distilled", "sft", {"base": "student_foundation", "data": "zero_traces"}],
+    ["student_zero", "grpo", {"base": "student_foundation", "data": "problems"}],
+    ["student_control", "sft", {"base": "student_foundation", "data": "cold"}],
+]
+_WORDS = [
+    ("foundation", "reused"),
+    ("student_foundation", "done"),
+    ("zero", "done"),
+    ("cold_start", "running"),
+]
+
+
+def _heard() -> list[EventRow]:
+    heard = [EventRow(1, 0, "stage", "", {"graph": _GRAPH, "run": "2 of 3, seed 1"})]
+    for name, state in _WORDS:
+        more = {"seconds": 73.4} if state == "done" else {}
+        heard.append(
+            EventRow(
+                len(heard) + 1, 0, "stage", "", {"run": "2 of 3, seed 1", "name": name, "state": "running"}
+            )
+        )
+        if state != "running":
+            word = {"run": "2 of 3, seed 1", "name": name, "state": state, **more}
+            heard.append(EventRow(len(heard) + 1, 0, "stage", "", word))
+    return heard
+
+
+def _measured() -> list[EventRow]:
+    rows = []
+    for name, measure in (("student_foundation", "loss"), ("zero", "reward"), ("cold_start", "loss")):
+        for step in range(1, 120, 2):
+            fall = math.exp(-step / 40) + 0.03 * math.sin(step)
+            said = {"stage": name, "run": "2 of 3, seed 1", "step": step}
+            rows.append(
+                EventRow(0, 0, "metrics", "", said | {measure: fall if measure == "loss" else 1 - fall})
+            )
+    return rows
+
+
+STAGES = job_stages(12, _heard(), _measured(), newest=0, ended_as=None)
+REPLICATING = msgspec.structs.replace(
+    TRAINING, kind="replicate_model", plots=(), series_json="[]", samples=(), error=None, stages=STAGES
+)
 JOB_SAMPLES = {
+    "job-stages": ("/jobs/16", REPLICATING, DEMO),
     "job": ("/jobs/12", TRAINING, DEMO),
     "job-failed": ("/jobs/13", FAILED, DEMO),
     "job-done": ("/jobs/14", DONE, DEMO),

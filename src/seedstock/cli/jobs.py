@@ -195,11 +195,20 @@ def _in_words(name: str, data: dict[str, Any]) -> str:
     if name == "sample":
         return f"sample at step {said.get('step', '?')}: {_end(said.get('prompt', ''))} -> {said.get('text', '')!r}"
     if name == "stage":
-        return (
-            f"stage {said.get('number', '?')} of {said.get('of', '?')}: {said.get('name')} ({said.get('op')})"
-        )
-    shown = [key for key in _FIRST if key in said] or [key for key in said if key != "stage"]
+        return _stage_in_words(said)
+    shown = [key for key in _FIRST if key in said] or [key for key in said if key not in {"stage", "run"}]
     return "  ".join(f"{key} {_figure(said[key])}" for key in shown)
+
+
+def _stage_in_words(said: dict[str, Any]) -> str:
+    run = f" (run {said['run']})" if "run" in said else ""
+    if "graph" in said:
+        return f"stages{run}: {', '.join(str(stage[0]) for stage in said['graph'])}"
+    if said.get("state", "running") == "running":
+        place = f"{said.get('number', '?')} of {said.get('of', '?')}"
+        return f"stage {place}{run}: {said.get('name')} ({said.get('op')})"
+    took = f" in {_duration(said['seconds'])}" if "seconds" in said else ""
+    return f"stage {said.get('name')}{run}: {said['state']}{took}"
 
 
 def _end(prompt: object) -> str:

@@ -37,12 +37,19 @@ def add(
 
 
 def read(
-    connection: sa.Connection, job_id: int, after: int, limit: int, kinds: Sequence[str] = ()
+    connection: sa.Connection,
+    job_id: int,
+    after: int,
+    limit: int,
+    kinds: Sequence[str] = (),
+    until: int | None = None,
 ) -> list[EventRow]:
-    """What was said after the entry of that id, of the kinds if any are given; oldest first."""
+    """What was said after the entry of that id, up to another's, of the kinds if any are given; oldest first."""
     query = sa.select(*_COLUMNS).where(job_logs.c.job_id == job_id, job_logs.c.id > after)
     if kinds:
         query = query.where(job_logs.c.kind.in_(kinds))
+    if until is not None:
+        query = query.where(job_logs.c.id <= until)
     return [EventRow(*row) for row in connection.execute(query.order_by(job_logs.c.id).limit(limit))]
 
 

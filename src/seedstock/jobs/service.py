@@ -25,6 +25,7 @@ from seedstock.jobs.events import LOG, METRICS, SAMPLE, STAGE
 
 STATES = (rows.QUEUED, rows.RUNNING, rows.DONE, rows.DEAD, rows.CANCELLED)
 OVER = frozenset({rows.DONE, rows.DEAD, rows.CANCELLED})
+_STAGE_WORDS = 2_000  # the newest run of the largest recipe and some
 _MAX_JOB_ID = (1 << 63) - 1  # what a database can look up
 
 
@@ -165,12 +166,18 @@ class Jobs:
                 self._check_share(connection, job.account_id)
 
     def said(
-        self, viewer: Viewer, job_id: int, after: int = 0, limit: int = 1000, kinds: Sequence[str] = ()
+        self,
+        viewer: Viewer,
+        job_id: int,
+        after: int = 0,
+        limit: int = 1000,
+        kinds: Sequence[str] = (),
+        until: int | None = None,
     ) -> list[EventRow]:
-        """What a job said after the entry of that id, oldest first. Raises NotFound."""
+        """What a job said after the entry of one id and up to that of another, oldest first. Raises NotFound."""
         job = self.get(viewer, job_id)
         with self._database.read() as connection:
-            return job_events.read(connection, job.id, after, limit, kinds)
+            return job_events.read(connection, job.id, after, limit, kinds, until)
 
     def follow(self, job_id: int, after: int, limit: int) -> tuple[JobRow | None, list[EventRow]]:
         """How a job stands and what it said next, for a caller who was allowed to see it by `get`.
@@ -191,7 +198,7 @@ class Jobs:
                 job_events.read_last(connection, job.id, LOG, lines),
                 job_events.read_thinned(connection, job.id, METRICS, points),
                 job_events.read_last(connection, job.id, SAMPLE, samples),
-                job_events.read_last(connection, job.id, STAGE, lines),
+                job_events.read_last(connection, job.id, STAGE, _STAGE_WORDS),
             )
 
 

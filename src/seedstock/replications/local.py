@@ -58,7 +58,7 @@ class LocalContext:
 
     def event(self, kind: str, data: dict[str, Any]) -> None:
         """Stages are told as they begin."""
-        if kind == "stage":
+        if kind == "stage" and data.get("state") == "running":
             self._tell(f"{self._name}: stage {data['number']} of {data['of']}, {data['name']} ({data['op']})")
 
     def cancelled(self) -> bool:

@@ -75,7 +75,7 @@ class ReplicationRun:
             return Evidence(input_changes=self._found.changes)
         try:
             for number, recipe in enumerate(self._recipes):
-                self._runs.append(self._execute(recipe, self._context.state_dir / f"seed-{number}"))
+                self._runs.append(self._execute(recipe, number))
                 self._check_budget(self._runs[-1])
             return self._compared(fetch_original)
         except StageDied:
@@ -83,15 +83,16 @@ class ReplicationRun:
         except (StageFailed, Invalid) as error:
             return Evidence(failure=_failure_of(error), detail=error.message)
 
-    def _execute(self, recipe: Recipe, folder: Path) -> list[StageRun]:
-        places = self._found.places
+    def _execute(self, recipe: Recipe, number: int) -> list[StageRun]:
+        places, of_all = self._found.places, len(self._recipes)
         execution = Execution(
             recipe,
-            folder,
+            self._context.state_dir / f"seed-{number}",
             self._context,
             self._workplace.launcher,
             lambda name, target: places[name](target),
             self._memory_bytes,
+            f"{number + 1} of {of_all}, seed {recipe.determinism.seed}" if of_all > 1 else "",
         )
         return execution.run()
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from seedstock.adapt.launch import Launcher
+from seedstock.adapt.launch import Launcher, StageStopped
 from seedstock.adapt.output import write_durably
 from seedstock.adapt.stage import Event, Stage, read_stage, write_stage
 from seedstock.jobs.kinds import JobContext
@@ -29,6 +29,8 @@ _DONE = "done.json"
 _SAID = "said.jsonl"
 """All events of a stage over all attempts, as they came."""
 _MAX_POINTS = 500
+_TOLD_AT_ONCE = 32
+"""Stages of the graph in one event, which is bounded."""
 
 
 _KEPT = ("result", "digest", "started_ms", "finished_ms", "curve", "said_sha256")
@@ -62,22 +64,39 @@ class Execution:
         launcher: Launcher,
         place: Callable[[str, Path], None],
         memory_bytes: int | None,
+        label: str = "",
     ) -> None:
-        """`folder` keeps one folder a stage; `place` fills a folder with the input of that name."""
+        """`folder` keeps one folder a stage; `place` fills a folder with the input of that name.
+
+        `label` tells the runs of one job apart.
+        """
         self._recipe = recipe
         self._folder = folder
         self._context = context
         self._launcher = launcher
         self._place = place
         self._memory_bytes = memory_bytes
+        self._label = {"run": label} if label else {}
         self._runs: dict[str, StageRun] = {}
 
     def run(self) -> list[StageRun]:
         """Run what has not run yet. Raises what the launcher raises."""
         names = order(self._recipe)
+        self._tell_graph(names)
         for number, name in enumerate(names):
             self._runs[name] = self._run(name, number, len(names))
         return list(self._runs.values())
+
+    def _tell_graph(self, names: list[str]) -> None:
+        """What will run and from what, for whoever watches, before the first stage."""
+        stages = self._recipe.stage
+        told = [[name, stages[name].op, stages[name].inputs] for name in names]
+        for first in range(0, len(told), _TOLD_AT_ONCE):
+            part = {"graph": told[first : first + _TOLD_AT_ONCE], "first": first, "of": len(told)}
+            self._context.event("stage", {**self._label, **part})
+
+    def _tell(self, name: str, state: str, **more: Any) -> None:
+        self._context.event("stage", {**self._label, "name": name, "state": state, **more})
 
     def _run(self, name: str, number: int, of_all: int) -> StageRun:
         work = self._folder / name
@@ -86,9 +105,10 @@ class Execution:
         stage = as_stage(self._recipe, name, contents, memory_bytes=self._memory_bytes)
         kept = _find_done(work, stage, name)
         if kept is not None:
+            self._tell(name, "reused")
             return kept
         self._prepare(work, stage, name)
-        self._context.event("stage", {"name": name, "op": stage.op, "number": number + 1, "of": of_all})
+        self._tell(name, "running", op=stage.op, number=number + 1, of=of_all)
         started = _now_ms()
         _cut_torn_line(work / _SAID)
         with (work / _SAID).open("ab", buffering=0) as said:  # a killed job keeps all that was shown of it
@@ -97,8 +117,14 @@ class Execution:
                 said.write(msgspec.json.encode(event) + b"\n")
                 self._say(event, name, number / of_all, 1 / of_all)
 
-            result = self._launcher.run(work, say, self._context.cancelled)
-        return self._finish(work, stage, name, result, started)
+            try:
+                result = self._launcher.run(work, say, self._context.cancelled)
+            except Exception as error:
+                self._tell(name, "waiting" if isinstance(error, StageStopped) else "failed")
+                raise
+        run = self._finish(work, stage, name, result, started)
+        self._tell(name, "done", seconds=round((run.finished_ms - started) / 1000, 1))
+        return run
 
     def _finish(self, work: Path, stage: Stage, name: str, result: dict[str, Any], started: int) -> StageRun:
         output = work / "output"
@@ -138,7 +164,8 @@ class Execution:
             self._context.log(event.log)
         if event.metrics is not None:
             step = int(event.metrics["step"])  # whole, which JSON of floats does not say
-            self._context.event("metrics", {"stage": name, **event.metrics, "step": step})
+            said = {"stage": name, **event.metrics, "step": step}
+            self._context.event("metrics", {**self._label, **said})
         if event.sample is not None:
             self._context.event("sample", {"stage": name, **event.sample})
         if event.fraction is not None:

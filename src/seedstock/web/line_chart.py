@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from seedstock.web.charts import Tick
-from seedstock.web.views.jobs import PlotView
+from seedstock.web.views.plots import PlotView
 
 WIDTH, HEIGHT = 480, 200
 _LEFT, _RIGHT, _TOP, _FOOT = 62, 10, 10, 22

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from seedstock.core.names import RepoId, RepoType
+from seedstock.db import job_events
 from seedstock.hub.commits import CommitMessage
 from seedstock.hub.operations import Put
 from seedstock.openness.records import verify_record
@@ -17,6 +19,7 @@ from seedstock.replications.request import Request
 from seedstock.replications.service import REPLICATE_MODEL
 from tests.unit.adapt.stages import texts
 from tests.unit.variants.conftest import Context, Nursery
+from tests.unit.web.test_job_pages import browser
 
 SPEC = {
     "method": "sft",
@@ -74,6 +77,36 @@ def test_the_same_recipe_on_the_same_machine_is_bit_exact_and_the_record_says_so
     run = read_run(verified)
     assert run.judgement is not None
     assert run.judgement.verdict == "bit-exact"
+
+
+def test_the_page_shows_the_graph_of_the_recipe_then_of_the_run_then_what_ran(
+    poet: Nursery, tmp_path: Path
+) -> None:
+    client, eve = browser(poet.hub, "eve")
+    page = client.get("/ada/poet/replicate").text
+    assert re.findall(r'data-node="(\w+)" data-standing="(\w+)"', page) == 2 * [("sft", "planned")]
+    assert re.findall(r'data-from="(\w+)" data-to="(\w+)"', page) == 2 * [("base", "sft"), ("data", "sft")]
+    assert "data-job" not in page
+    number, _ = poet.hub.replications.start(eve, POET, Request())
+    spec = poet.hub.queue.get(number).spec
+    waiting = client.get("/ada/poet/replicate").text
+    assert f'data-job="{number}"' in waiting
+    assert "replicate.js" in waiting
+    assert "data-job" not in browser(poet.hub, "mallory")[0].get("/ada/poet/replicate").text
+    context = Context(tmp_path / "again")
+    assert poet.hub.replications.run(context, spec) is not None
+    heard = [data for kind, data in context.events if kind == "stage"]
+    assert heard[0] == {"graph": [["sft", "sft", {"base": "base", "data": "data"}]], "first": 0, "of": 1}
+    assert [word["state"] for word in heard[1:]] == ["running", "done"]
+    with poet.hub.database.write() as connection:
+        job_events.add(connection, number, [(0, kind, "", data) for kind, data in context.events])
+    live = client.get("/ada/poet/replicate").text
+    assert re.findall(r'data-node="(\w+)" data-standing="(\w+)"', live) == 2 * [("sft", "done")]
+    assert '<path class="line line-0" d="M' in live
+    poet.hub.queue.cancel(number)
+    over = client.get("/ada/poet/replicate").text
+    assert "data-job" not in over
+    assert "1 stage as they ran" in over
 
 
 def test_two_threads_are_close_and_not_exact(nursery: Nursery, tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ from seedstock.db import jobs as rows
 from seedstock.db.job_events import EventRow
 from seedstock.http.app import build_app
 from seedstock.web.line_chart import figure, line_chart
-from seedstock.web.pages.job import plots_of, series_of
-from seedstock.web.views.jobs import PlotView, SeriesView
+from seedstock.web.measured import plots_of, series_of
+from seedstock.web.views.plots import PlotView, SeriesView
 
 HTML = {"accept": "text/html", "host": "hub.test"}
 PASSWORD = "correct horse battery"

@@ -68,7 +68,7 @@ def retry(call: Call) -> dict[str, Any]:
 def log(call: Call) -> Response:
     """What a job said after `?after=` (an id): log lines and events as JSON, or `?format=text`, the lines alone.
 
-    `?kind=` chooses among log, metrics, sample and stage; `?limit=` is 1000, and at most 10000.
+    `?until=` is the last id; `?kind=` chooses among log, metrics, sample and stage; `?limit=` is 1000, and at most 10000.
     """
     form = call.query("format") or "json"
     if form not in {"json", "text"}:
@@ -79,7 +79,8 @@ def log(call: Call) -> Response:
         raise Invalid(f"There are no events of kind {unknown[0][:20]!r}", hint=f"one of {', '.join(KINDS)}")
     after = call.number("after", 0, most=_MAX_ID)
     limit = max(1, call.number("limit", 1000, most=_MOST_LINES))
-    found = call.hub.jobs.said(call.viewer, _number(call), after, limit, kinds)
+    until = call.number("until", 0, most=_MAX_ID) or None
+    found = call.hub.jobs.said(call.viewer, _number(call), after, limit, kinds, until)
     if form == "json":
         return json_response([event_json(row) for row in found])
     text = "".join(f"{iso(row.at)} {row.text}\n" for row in found)

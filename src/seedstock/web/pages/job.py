@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 from starlette.responses import Response
 
@@ -13,23 +11,18 @@ from seedstock.db.jobs import JobRow
 from seedstock.http.routing import Call
 from seedstock.jobs.service import Summary, priority_of
 from seedstock.web.filters import duration
+from seedstock.web.measured import PLOTS, plots_of, series_of
 from seedstock.web.pages.answer import moment, page_routes, redirect, show
 from seedstock.web.pages.jobs import STATES, subjects_of
+from seedstock.web.stage_standing import job_stages
 from seedstock.web.views.common import Fact, Link
-from seedstock.web.views.jobs import JobPage, JobState, LogLineView, PlotView, SampleView, SeriesView
+from seedstock.web.views.jobs import JobPage, JobState, LogLineView, SampleView
+from seedstock.web.views.stages import StageState
 
 routes = page_routes()
 
-_LINES, _POINTS, _SAMPLES = 300, 500, 6
-PLOTS = (
-    ("Loss", ("loss", "eval_loss")),
-    ("Reward", ("reward", "eval_reward")),
-    ("KL", ("kl",)),
-    ("Completion length", ("completion_length", "completions/mean_length")),
-    ("Accuracy", ("accuracy", "mean_token_accuracy", "rewards/accuracies")),
-    ("Tokens per second", ("tokens_per_s",)),
-)
-Series = dict[str, list[tuple[int, float | None]]]
+_LINES, _POINTS, _SAMPLES = 300, 1000, 6
+_ENDED = {JobState.CANCELLED: StageState.WAITING, JobState.FAILED: StageState.FAILED}
 
 
 @routes.add("GET", "/jobs/{id:int}")
@@ -58,7 +51,9 @@ def retry(call: Call) -> Response:
 
 def _page(call: Call, row: JobRow, said: Summary) -> JobPage:
     state, progress, result = STATES[row.state], row.progress or {}, row.result or {}
-    series = series_of(said.metrics)
+    stages = job_stages(row.id, said.stages, said.metrics, newest=said.newest, ended_as=_ENDED.get(state))
+    of_stages = {stage.name for stage in stages.stages} if stages else set()
+    series = series_of([one for one in said.metrics if (one.data or {}).get("stage") not in of_stages])
     repo = result.get("repo")
     return JobPage(
         id=row.id,
@@ -74,6 +69,7 @@ def _page(call: Call, row: JobRow, said: Summary) -> JobPage:
         subject=subjects_of(call, [row]).get(row.id),
         result=Link(str(repo), f"/{repo}") if row.state == "done" and isinstance(repo, str) else None,
         stage=str((said.stages[-1].data or {}).get("name", "")) if said.stages else "",
+        stages=stages,
         plots=plots_of(series),
         groups_json=msgspec.json.encode(PLOTS).decode(),
         series_json=msgspec.json.encode(list(series.items())).decode(),
@@ -105,32 +101,6 @@ def _rough(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def series_of(metrics: list[EventRow]) -> Series:
-    """Points by name. Of steps that an attempt repeated after a checkpoint, the newer values count."""
-    found: Series = {}
-    for row in metrics:
-        data: dict[str, Any] = row.data or {}
-        step = data["step"]
-        for name, value in data.items():
-            if name == "step" or isinstance(value, bool) or not isinstance(value, int | float | None):
-                continue
-            points = found.setdefault(name, [])
-            while points and points[-1][0] >= step:
-                points.pop()
-            points.append((step, value))
-    return found
-
-
-def plots_of(series: Series) -> tuple[PlotView, ...]:
-    """The plots for which something was measured."""
-    found = []
-    for title, names in PLOTS:
-        there = tuple(SeriesView(name, tuple(series[name])) for name in names if name in series)
-        if there:
-            found.append(PlotView(title, there))
-    return tuple(found)
 
 
 def _sample(row: EventRow) -> SampleView:

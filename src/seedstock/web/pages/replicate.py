@@ -6,23 +6,28 @@ import msgspec
 from starlette.responses import Response
 
 from seedstock.core.errors import EntryNotFound, HubError, RepoNotFound, Unauthenticated
+from seedstock.db.jobs import JobRow
 from seedstock.db.replications import ReplicationRow
 from seedstock.http.routing import Call
 from seedstock.openness.records import inspect_record
+from seedstock.recipes.graph import order
 from seedstock.recipes.record import RunRecord, read_run
 from seedstock.recipes.trust import Outcome, badges
 from seedstock.recipes.verdict import REPRODUCED, ClaimVerdict
 from seedstock.replications.request import Request
-from seedstock.replications.service import ReplicationProposal
+from seedstock.replications.service import REPLICATE_MODEL, ReplicationProposal
 from seedstock.web.pages.answer import moment, page_routes, redirect, show
 from seedstock.web.pages.header import header_of
+from seedstock.web.stage_standing import Planned, job_stages, planned_stages, ran_stages
 from seedstock.web.views.common import Fact, Notice, NoticeKind
-from seedstock.web.views.replications import BandView, ReplicatePage, ReplicationView, StageView
+from seedstock.web.views.replications import BandView, ReplicatePage, ReplicationView
+from seedstock.web.views.stages import StagesView
 
 routes = page_routes()
 
 _ADDRESS = "/{ns:account}/{name}/replicate"
 _SHOWN = 20
+_POINTS = 1000
 _LISTED_SETTINGS = 40
 
 
@@ -58,10 +63,11 @@ def _page(call: Call, error: HubError | None = None) -> Response:
             error = error or found
     rows = call.hub.replications.of(call.viewer, call.repo_id())[:_SHOWN]
     read = [(row, read_run(inspect_record(row.record))) for row in rows]
+    job = _running(call, at.repo.id)
     text = "" if error is None else f"{error.message}{f': {error.hint}' if error.hint else ''}."
     page = ReplicatePage(
         header=header_of(call, at),
-        stages=_stages(proposal) if proposal else (),
+        stages=_stages(call, proposal, job) if proposal else None,
         inputs=_inputs(proposal) if proposal else (),
         facts=_facts(proposal) if proposal else (),
         changes=proposal.changes if proposal else (),
@@ -75,6 +81,7 @@ def _page(call: Call, error: HubError | None = None) -> Response:
             )
         ),
         may_run=proposal is not None and not proposal.changes,
+        job_state=job.state if job else "",
         notice=Notice(NoticeKind.BAD, text) if text else None,
     )
     return show(call, page, 400 if error and call.request.method == "POST" else 200)
@@ -86,19 +93,33 @@ def _asked_by(run: RunRecord, account: str) -> Outcome:
     return msgspec.structs.replace(outcome, runner=msgspec.structs.replace(outcome.runner, owner=account))
 
 
-def _stages(proposal: ReplicationProposal) -> tuple[StageView, ...]:
-    return tuple(
-        StageView(
+def _running(call: Call, repo_id: int) -> JobRow | None:
+    """The viewer's newest replication of this repo that waits or runs."""
+    if call.viewer.anonymous:
+        return None
+    live = call.hub.jobs.page(call.viewer, states=("queued", "running"), kinds=(REPLICATE_MODEL,))
+    return next((row for row in live if row.repo_id == repo_id), None)
+
+
+def _stages(call: Call, proposal: ReplicationProposal, job: JobRow | None) -> StagesView:
+    planned = [
+        Planned(
             name,
             stage.op,
-            tuple(f"{role}: {source}" for role, source in stage.inputs.items()),
+            stage.inputs,
             tuple(
                 Fact(key, msgspec.json.encode(value).decode()[:200])
                 for key, value in list(stage.args.items())[:_LISTED_SETTINGS]
             ),
         )
-        for name, stage in proposal.recipe.stage.items()
-    )
+        for name, stage in ((name, proposal.recipe.stage[name]) for name in order(proposal.recipe))
+    ]
+    if job is None:
+        return planned_stages(planned)
+    said = call.hub.jobs.summary(job, lines=1, points=_POINTS, samples=1)
+    settings = {stage.name: stage.settings for stage in planned}
+    live = job_stages(job.id, said.stages, said.metrics, newest=said.newest, ended_as=None, settings=settings)
+    return live or msgspec.structs.replace(planned_stages(planned), job=job.id, newest=said.newest)
 
 
 def _inputs(proposal: ReplicationProposal) -> tuple[Fact, ...]:
@@ -140,6 +161,7 @@ def _replication(url: str, row: ReplicationRow, run: RunRecord) -> ReplicationVi
         smoke=row.smoke,
         record_href=f"/api/models/{url}/replications/{row.id}",
         bands=tuple(band for claim in claims for band in _bands(claim)),
+        stages=ran_stages(run.stages),
     )
 
 

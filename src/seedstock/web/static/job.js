@@ -1,12 +1,15 @@
 // Keeps the page of a job up to date by its server-sent events; without scripts the page shows how it stood.
 import { announce } from "./app.js";
+import { listen } from "./job-events.js";
 import { Plots } from "./job-plots.js";
+import { Stages } from "./stage-graph.js";
 
 const root = document.getElementById("job");
 const get = (id) => document.getElementById(id);
 const plots = new Plots(get("plots"));
+const stages = new Stages(document.querySelector("[data-stages]"), root.dataset.job);
 const MOST_LINES = 500;
-let [state, last, drawing] = [root.dataset.state, Number(root.dataset.newest), false];
+let drawing = false;
 
 function duration(seconds) {
   if (seconds < 90) return `${Math.round(seconds)} s`;
@@ -46,6 +49,7 @@ function sample(said) {
 }
 
 function metrics(said) {
+  if (stages.measure(said)) return;
   plots.add(said);
   if (drawing) return;
   drawing = true; // a burst of old entries is drawn once
@@ -56,38 +60,22 @@ const tell = {
   log: line,
   metrics: (entry) => metrics(entry.data),
   sample: (entry) => sample(entry.data),
-  stage: (entry) => { get("job-stage").textContent = entry.data.name ?? ""; },
+  stage: (entry) => {
+    get("job-stage").textContent = entry.data.name ?? "";
+    stages.hear(entry);
+  },
   progress,
   state: (said) => {
-    if (said.state !== state) location.reload(); // what may be done now, and the times, are the server's to say
+    if (said.state !== root.dataset.state) location.reload(); // what may be done now, and the times, are the server's to say
   },
   end: (said) => {
-    source?.close();
+    stop?.();
     announce(`The job is over: ${said.state}`);
     location.reload();
   },
 };
 
-let source = null;
-let pause = 1000;
-
-function listen() {
-  source = new EventSource(`/api/jobs/${root.dataset.job}/events?after=${last}`);
-  for (const [name, act] of Object.entries(tell)) {
-    source.addEventListener(name, (event) => {
-      if (event.lastEventId) last = Number(event.lastEventId);
-      pause = 1000;
-      act(JSON.parse(event.data));
-    });
-  }
-  // The browser takes a lost connection up by itself; after a refusal it does not.
-  source.addEventListener("error", () => {
-    if (source.readyState !== EventSource.CLOSED) return;
-    setTimeout(listen, pause);
-    pause = Math.min(2 * pause, 30000);
-  });
-}
-
+let stop = null;
 const log = get("log");
 log.scrollTop = log.scrollHeight;
-if (root.hasAttribute("data-live")) listen();
+if (root.hasAttribute("data-live")) stop = listen(root.dataset.job, Number(root.dataset.newest), tell);

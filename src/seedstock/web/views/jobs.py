@@ -9,6 +9,8 @@ from typing import ClassVar
 import msgspec
 
 from seedstock.web.views.common import Choice, Fact, Link, Page, Pagination
+from seedstock.web.views.plots import PlotView
+from seedstock.web.views.stages import StagesView
 
 
 class JobState(StrEnum):
@@ -54,20 +56,6 @@ class JobsPage(Page, frozen=True):
     everyone: bool = False
 
 
-class SeriesView(msgspec.Struct, frozen=True):
-    """One line of a plot: points of step and value, None where it was no number."""
-
-    name: str
-    points: tuple[tuple[int, float | None], ...]
-
-
-class PlotView(msgspec.Struct, frozen=True):
-    """What is drawn in one plot: `loss` with `eval_loss`, and so on."""
-
-    title: str
-    series: tuple[SeriesView, ...]
-
-
 class SampleView(msgspec.Struct, frozen=True):
     """Something generated during training."""
 
@@ -100,6 +88,7 @@ class JobPage(Page, frozen=True):
     subject: Link | None = None
     result: Link | None = None
     stage: str = ""
+    stages: StagesView | None = None
     plots: tuple[PlotView, ...] = ()
     samples: tuple[SampleView, ...] = ()
     log: tuple[LogLineView, ...] = ()

@@ -9,15 +9,7 @@ import msgspec
 
 from seedstock.web.views.common import Fact, Notice, Page
 from seedstock.web.views.repos import RepoHeaderView
-
-
-class StageView(msgspec.Struct, frozen=True):
-    """A stage of the recipe; `inputs` as `role: source`."""
-
-    name: str
-    op: str
-    inputs: tuple[str, ...]
-    settings: tuple[Fact, ...]
+from seedstock.web.views.stages import StagesView, StageView
 
 
 class BandView(msgspec.Struct, frozen=True):
@@ -44,6 +36,8 @@ class ReplicationView(msgspec.Struct, frozen=True):
     smoke: bool
     record_href: str
     bands: tuple[BandView, ...] = ()
+    stages: tuple[StageView, ...] = ()
+    """As they ran."""
 
 
 class ReplicatePage(Page, frozen=True):
@@ -52,11 +46,13 @@ class ReplicatePage(Page, frozen=True):
     template: ClassVar[str] = "repo_replicate.html"
 
     header: RepoHeaderView
-    stages: tuple[StageView, ...]
+    stages: StagesView | None
     inputs: tuple[Fact, ...]
     facts: tuple[Fact, ...]
     changes: tuple[str, ...]
     replications: tuple[ReplicationView, ...]
     badges: tuple[str, ...] = ()
     may_run: bool = False
+    job_state: str = ""
+    """Of the viewer's replication that waits or runs; `stages` shows it."""
     notice: Notice | None = None
