@@ -63,6 +63,7 @@ _REPLICATIONS = (
     ReplicationView(
         2, "within-tolerance", "good", "pass@1 of student: -0.013 [-0.031, +0.006], margin 0.050", "student",
         "bob", "hub-worker", NOW - timedelta(hours=2), False, "/api/x", _BANDS, _RAN,
+        "a script of its author took part (student): one class of trust less",
     ),
     ReplicationView(
         1, "failed", "bad", "inputs-changed: dataset demo/rows (data) was sha256:aaaa, is sha256:bbbb", "student",

@@ -227,6 +227,14 @@ class Convert(Gguf, frozen=True, kw_only=True):
     to: Literal["F16", "BF16"]
 
 
+class Script(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Any Python file of the recipe's repo, in the sandbox. What it makes is trusted less."""
+
+    file: str
+    sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
+    args: dict[str, Any] = {}
+
+
 Method = Sft | Pretrain | Dpo | Grpo | Distil | Sample | Merge
 
 

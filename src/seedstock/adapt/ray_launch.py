@@ -56,7 +56,7 @@ class RayLauncher:
         needs = {"num_cpus": stage.threads, "num_gpus": 1 if stage.device == "cuda" else 0}
         remote = ray.remote(max_concurrency=4, max_restarts=0, **needs)(RemoteStage).remote()
         try:
-            for piece in _packed(work, ("stage.json", "inputs", "state")):
+            for piece in _packed(work, ("stage.json", "inputs", "script", "state")):
                 _wait(ray, remote.receive.remote(piece), stopping)
             remote.start.remote()
             return _Follower(ray, remote, work, say, stopping).follow()

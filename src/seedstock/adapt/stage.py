@@ -4,6 +4,7 @@ A stage is run by `python -m seedstock.adapt.run_stage WORK` in a process of its
 
     WORK/stage.json        the Stage
     WORK/inputs/<name>/    what each input holds: a model, an adapter, a dataset (read-only; may be links)
+    WORK/script/           of a `script` stage, its file
     WORK/state/            checkpoints; survives an attempt that was killed
     WORK/output/           the result; comes into being whole, by rename
 

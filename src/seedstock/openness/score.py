@@ -13,7 +13,7 @@ import msgspec
 from seedstock.openness.assess import assess, read_own_licence
 from seedstock.openness.component_model import Ground, Rating, State
 from seedstock.openness.components import detect, withdraw
-from seedstock.openness.facts import Ancestry, ModelFacts, Replication, Unknown
+from seedstock.openness.facts import Ancestry, ModelFacts, Recipe, Replication, Unknown
 from seedstock.openness.inheritance import walk
 from seedstock.openness.licence_report import LicenceReport, Status
 from seedstock.openness.osaid import Osaid, check_osaid
@@ -35,6 +35,8 @@ class Klass(StrEnum):
 
 _GROUPS = {Klass.III: {"III"}, Klass.II: {"III", "II"}, Klass.I: {"III", "II", "I"}}
 _ORDER = list(Klass)
+_SCRIPT = "script"
+_LOWERED_FROM = 3  # below, nothing that the script made is vouched for
 
 
 class Badge(StrEnum):
@@ -170,10 +172,17 @@ def _called(klass: Klass) -> str:
 
 
 def verify_level(model: ModelFacts) -> Verification:
-    """How far the recipe was shown to give this model."""
+    """How far the recipe was shown to give this model; code of its author in a stage makes that one level less."""
     recipe = model.recipe
     if recipe is None:
         return Verification(0, "no recipe.toml")
+    found = _level_of(recipe)
+    if _SCRIPT not in recipe.operations or found.level < _LOWERED_FROM:
+        return found
+    return Verification(found.level - 1, f"{found.text}, with a script of its author, which lowers trust")
+
+
+def _level_of(recipe: Recipe) -> Verification:
     if not recipe.resolves:
         return Verification(0, "recipe.toml refers to things that do not resolve on this hub")
     outcome = recipe.replication

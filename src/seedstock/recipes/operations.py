@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 
-from seedstock.adapt.methods import METHODS, Count, Reward, Size
+from seedstock.adapt.methods import METHODS, Count, Reward, Script, Size
 
 NONE = "none"
 """How TOML, which has no null, says that an argument is given and is nothing."""
-
-_SHA256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Eval(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -28,14 +26,6 @@ class Eval(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     batch_size: Size
 
 
-class Script(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Any Python file of the recipe's repo, in the sandbox. What it makes is trusted less."""
-
-    file: str
-    sha256: _SHA256
-    args: dict[str, Any] = {}
-
-
 OPERATIONS: dict[str, type[msgspec.Struct]] = {
     **METHODS,
     "eval": Eval,
@@ -43,3 +33,8 @@ OPERATIONS: dict[str, type[msgspec.Struct]] = {
 }
 GIVES_DATA = frozenset({"sample", "eval"})
 """Operations whose output is a dataset; that of `script` may be either, and of the others is a model."""
+
+
+def script_of(stage: str) -> str:
+    """The name by which the file of a `script` stage is placed; no input and no stage can have it."""
+    return f"script of {stage}"

@@ -18,7 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seedstock.adapt.launch import LocalLauncher
+from seedstock.adapt.script_stage import SCRIPT_FILE
 from seedstock.core.errors import Invalid
+from seedstock.recipes.operations import script_of
 from seedstock.recipes.outputs import describe_output
 from seedstock.recipes.reading import read_recipe
 from seedstock.recipes.recipe import Claim, FileInput, GeneratorInput, Recipe
@@ -72,6 +74,9 @@ def run_local(file: Path, folder: Path, seeds: Sequence[int], *, at_once: int, t
     inputs = {
         name: _input(file.parent, folder / "inputs" / name, item) for name, item in recipe.inputs.items()
     }
+    for name, stage in recipe.stage.items():
+        if stage.op == "script":
+            inputs[script_of(name)] = _script(file.parent, folder / "scripts" / name, stage.args)
 
     def place(name: str, target: Path) -> None:
         if target.is_symlink():
@@ -138,6 +143,15 @@ def _input(beside: Path, target: Path, item: object) -> Path:
         _check(describe_output(target, "dataset").tree, item.digest, f"what {item.file} writes")
     else:
         raise Invalid("A recipe that is run from a folder has all its inputs beside it or generates them")
+    return target
+
+
+def _script(beside: Path, target: Path, args: dict[str, Any]) -> Path:
+    """The file of a `script` stage, checked against its pin."""
+    program = (beside / args["file"]).read_bytes()
+    _check(hashlib.sha256(program).hexdigest(), args["sha256"], args["file"])
+    target.mkdir(parents=True, exist_ok=True)
+    (target / SCRIPT_FILE).write_bytes(program)
     return target
 
 

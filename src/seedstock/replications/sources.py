@@ -6,9 +6,11 @@ import hashlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
+from seedstock.adapt.script_stage import SCRIPT_FILE
 from seedstock.adapt.spec import DataRef
 from seedstock.core.errors import HubError, Invalid, RepoNotFound
 from seedstock.core.names import RepoType
@@ -16,6 +18,7 @@ from seedstock.core.viewer import Viewer
 from seedstock.hub.reading import Reading, RepoAt
 from seedstock.hub.repos import repo_id_of
 from seedstock.recipes.graph import Change
+from seedstock.recipes.operations import script_of
 from seedstock.recipes.outputs import content_digest, describe_output
 from seedstock.recipes.recipe import DatasetInput, FileInput, GeneratorInput, ModelInput, Recipe
 from seedstock.replications.generators import run_generator
@@ -60,6 +63,13 @@ class Sources:
                 continue
             if digest is not None and digest != item.digest:
                 changes.append(Change("inputs-changed", _subject(name, item), item.digest[:19], digest[:19]))
+        for name, stage in recipe.stage.items():
+            if stage.op == "script":
+                try:
+                    places[script_of(name)] = self._script(viewer, at, stage.args)
+                except HubError as error:
+                    file = f"script {stage.args['file']} (stage {name})"
+                    changes.append(Change("inputs-changed", file, stage.args["sha256"][:12], error.message))
         if recipe.foreign_code and not code_allowed:
             changes += [
                 Change("code", what, "the author's", "not to be run (an admin of this hub may)")
@@ -127,6 +137,14 @@ class Sources:
                 )
 
         return None, place
+
+    def _script(self, viewer: Viewer, at: RepoAt, args: dict[str, Any]) -> Place:
+        program = self._beside(viewer, at, args["file"]).get(Path(args["file"]).name)
+        if program is None:
+            raise Invalid("it is a folder")
+        if hashlib.sha256(program).hexdigest() != args["sha256"]:
+            raise Invalid(f"another file ({hashlib.sha256(program).hexdigest()[:12]})")
+        return lambda folder: _write({SCRIPT_FILE: program}, folder)
 
     def _beside(self, viewer: Viewer, at: RepoAt, path: str) -> dict[str, bytes]:
         """A file of the recipe's repo, or all files of a folder, by their path in it."""

@@ -20,7 +20,7 @@ from seedstock.adapt.output import write_durably
 from seedstock.adapt.stage import Event, Stage, read_stage, write_stage
 from seedstock.jobs.kinds import JobContext
 from seedstock.recipes.graph import as_stage, order
-from seedstock.recipes.operations import GIVES_DATA
+from seedstock.recipes.operations import GIVES_DATA, script_of
 from seedstock.recipes.outputs import content_digest
 from seedstock.recipes.recipe import Recipe
 from seedstock.variants.publishing import digests_of
@@ -66,7 +66,8 @@ class Execution:
         memory_bytes: int | None,
         label: str = "",
     ) -> None:
-        """`folder` keeps one folder a stage; `place` fills a folder with the input of that name.
+        """`folder` keeps one folder a stage; `place` fills a folder with the input of that name, or with the
+        file of a stage (`script_of`).
 
         `label` tells the runs of one job apart.
         """
@@ -158,6 +159,8 @@ class Execution:
                 folder.symlink_to(self._runs[source].output.absolute())
             else:
                 self._place(source, folder)
+        if stage.op == "script":
+            self._place(script_of(name), work / "script")
 
     def _say(self, event: Event, name: str, done: float, share: float) -> None:
         if event.log is not None:

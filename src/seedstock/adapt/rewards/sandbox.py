@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,6 +22,7 @@ from seedstock.core.errors import Invalid, Unavailable
 
 _CHILD = Path(__file__).parent / "sandbox_child.py"
 _MAX_ANSWER_BYTES = 64 << 10
+_ENDING_TIMEOUT_S = 10.0
 _LOCKING_TIMEOUT_S = 30.0  # 30 ms on an idle machine
 
 
@@ -99,19 +100,51 @@ class FileReward:
         self._answers = None
 
 
+class ScriptChild:
+    """A script that runs in the sandbox: what it prints, how it ends."""
+
+    def __init__(self, open_: contextlib.ExitStack, child: subprocess.Popen[bytes]) -> None:
+        assert child.stderr is not None
+        self.said: IO[bytes] = child.stderr
+        self._open = open_
+        self._child = child
+        os.set_blocking(self.said.fileno(), False)
+
+    def wait(self) -> int:
+        """Its exit status, once it has closed what it prints to; 137 if it does not end then."""
+        try:
+            return self._child.wait(_ENDING_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            return 137
+
+    def close(self) -> None:
+        """End it and all that it started."""
+        self._open.close()
+
+
+def start_script(order: dict[str, Any]) -> ScriptChild:
+    """Start a script as `order` says (`sandbox_child`). Raises SandboxClosed where it cannot be isolated."""
+    with contextlib.ExitStack() as opened:
+        threads = {f"{name}_NUM_THREADS": str(order["threads"]) for name in ("OMP", "MKL", "OPENBLAS")}
+        answers = opened.enter_context(_started(order, subprocess.PIPE, threads))
+        return ScriptChild(opened.pop_all(), answers.child)
+
+
 def _order(mode: str, code: str, memory_bytes: int, isolate: bool) -> dict[str, Any]:
     return {"mode": mode, "code": code, "memory_bytes": memory_bytes, "processes": 8, "isolate": isolate}
 
 
 @contextlib.contextmanager
-def _started(order: dict[str, Any]) -> Iterator[_Answers]:
+def _started(
+    order: dict[str, Any], errors: int = subprocess.DEVNULL, variables: Mapping[str, str] | None = None
+) -> Iterator[_Answers]:
     child = subprocess.Popen(
         # As `-I`, but for the seed of hashes, which must not change from run to run.
         [sys.executable, "-P", "-s", "-S", "-B", str(_CHILD)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env={"PYTHONHASHSEED": "0"},
+        stderr=errors,
+        env={"PYTHONHASHSEED": "0", **(variables or {})},
         cwd="/",
         start_new_session=True,
     )
@@ -128,7 +161,7 @@ def _started(order: dict[str, Any]) -> Iterator[_Answers]:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
         child.wait()
-        for pipe in (child.stdin, child.stdout):
+        for pipe in (child.stdin, child.stdout, child.stderr):
             if pipe is not None:
                 with contextlib.suppress(BrokenPipeError):
                     pipe.close()
@@ -140,6 +173,7 @@ class _Answers:
     def __init__(self, child: subprocess.Popen[bytes]) -> None:
         assert child.stdout is not None
         assert child.stdin is not None
+        self.child = child
         self._pipe: IO[bytes] = child.stdout
         self._stdin: IO[bytes] = child.stdin
         self._rest = b""
@@ -172,7 +206,7 @@ def _check_locked(answer: dict[str, Any] | None) -> None:
     if answer != {"locked": True}:
         why = "it did not start" if answer is None else answer.get("closed", "")
         raise SandboxClosed(
-            f"This machine cannot isolate the code of a reward: {why}",
+            f"This machine cannot isolate code: {why}",
             hint="Allow unprivileged user namespaces, or let an admin set `isolate: false` for this reward.",
         )
 

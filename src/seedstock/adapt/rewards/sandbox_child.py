@@ -12,7 +12,9 @@ import ctypes
 import json
 import os
 import resource
+import stat
 import sys
+import traceback
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -46,20 +48,31 @@ def _library_folders() -> list[str]:
     return [path for path in sorted(found) if not any(path.startswith(other + "/") for other in found)]
 
 
-def _new_root() -> None:
-    """Leave nothing of the file system but the interpreter's libraries and an empty, bounded `/tmp`."""
+def _new_root(order: dict[str, Any]) -> None:
+    """Leave nothing of the file system but the interpreter's libraries, an empty, bounded `/tmp`, and what is shown."""
     _mount("none", "/", None, _REC | _PRIVATE)
     # Opened before they are covered; bound through the descriptor's path.
-    sources = {path: os.open(path, os.O_PATH) for path in _library_folders()}
+    shown = {path: path for path in [*_library_folders(), *order.get("libraries", [])]} | order.get(
+        "shown", {}
+    )
+    sources = {path: os.open(source, os.O_PATH) for path, source in shown.items()}
+    writable = (
+        {order["writable"]: os.open(order["writable_source"], os.O_PATH)} if "writable" in order else {}
+    )
     _mount("tmpfs", _ROOT, "tmpfs", _NOSUID | _NODEV, "size=16m,nr_inodes=4096,mode=755")
-    for path, source in sources.items():
-        Path(_ROOT + path).mkdir(parents=True, exist_ok=True)
+    for path, source in (sources | writable).items():
+        if stat.S_ISDIR(os.fstat(source).st_mode):
+            Path(_ROOT + path).mkdir(parents=True, exist_ok=True)
+        else:
+            Path(_ROOT + path).parent.mkdir(parents=True, exist_ok=True)
+            Path(_ROOT + path).touch()
         _mount(f"/proc/self/fd/{source}", _ROOT + path, None, _BIND | _REC)
         kept = os.statvfs(_ROOT + path).f_flag & (_NOSUID | _NODEV | 8 | 1024 | 2048 | 4096)
         # statvfs and mount agree on the first bits; the kernel refuses to drop a flag that is locked.
         access_time = {1024: 1 << 10, 2048: 1 << 11, 4096: 1 << 21}
         flags = (kept & 15) | sum(bit for seen, bit in access_time.items() if kept & seen)
-        _mount("none", _ROOT + path, None, _REMOUNT | _BIND | _RDONLY | flags)
+        closed = _NOSUID | _NODEV if path in writable else _RDONLY
+        _mount("none", _ROOT + path, None, _REMOUNT | _BIND | closed | flags)
         os.close(source)
     scratch = Path(_ROOT, "tmp")
     scratch.mkdir()
@@ -68,7 +81,7 @@ def _new_root() -> None:
     os.chdir(_ROOT)
 
 
-def _isolate() -> None:
+def _isolate(order: dict[str, Any]) -> None:
     """Namespaces, then two forks; those above only wait. Returns in the lowest, without privileges."""
     uid, gid = os.geteuid(), os.getegid()
     own = _own_user()
@@ -79,7 +92,7 @@ def _isolate() -> None:
         _check(_LIBC.unshare(names | _NEWUSER), "unshare")
         for file, text in (("setgroups", "deny"), ("gid_map", f"1000 {gid} 1"), ("uid_map", f"1000 {uid} 1")):
             Path("/proc/self", file).write_text(text)
-    _new_root()
+    _new_root(order)
     _become_child()
     # The first of the new processes keeps its privileges, so that what runs below cannot touch it; with it all end.
     _check(_LIBC.prctl(_PDEATHSIG, _KILL), "prctl")
@@ -118,8 +131,8 @@ def _drop_privileges() -> None:
 def _limit(order: dict[str, Any]) -> None:
     limits = {
         resource.RLIMIT_AS: order["memory_bytes"],
-        resource.RLIMIT_FSIZE: 1 << 20,
-        resource.RLIMIT_NOFILE: 64,
+        resource.RLIMIT_FSIZE: order.get("file_bytes", 1 << 20),
+        resource.RLIMIT_NOFILE: order.get("files", 64),
         resource.RLIMIT_NPROC: order["processes"],
         resource.RLIMIT_CORE: 0,
     }
@@ -171,25 +184,47 @@ def _serve_file(order: dict[str, Any], lines: TextIO, out: TextIO) -> None:
         _say(out, answer)
 
 
+def _run_script(order: dict[str, Any]) -> None:
+    """Run the file as a program. How it ends is its exit status, and what it prints goes to standard error."""
+    sys.argv = ["/script.py", *order["arguments"]]
+    sys.path += order["libraries"]
+    os.chdir(order["writable"])
+    try:
+        names = {"__name__": "__main__", "__file__": "/script.py"}
+        exec(compile(order["code"], order["name"], "exec"), names)  # noqa: S102 - allowed by an admin, and locked up
+    except SystemExit:
+        raise
+    except BaseException:  # noqa: BLE001 - told in its own words, without our frames
+        traceback.print_exc()
+        sys.exit(1)
+
+
 def main() -> None:
     """Read the order, lock up, run it."""
     lines = os.fdopen(os.dup(0), encoding="utf-8")
     order = json.loads(lines.readline())
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     nowhere = os.open(os.devnull, os.O_RDWR)
-    for fd in (0, 1, 2):  # what the code prints is nobody's to read
+    is_script = order["mode"] == "script"
+    for fd in (0,) if is_script else (0, 1, 2):  # what rewards print is nobody's to read
         os.dup2(nowhere, fd)
+    if is_script:
+        os.dup2(2, 1)
     os.close(nowhere)
     try:
         _check(_LIBC.prctl(_PDEATHSIG, _KILL), "prctl")
         if order["isolate"]:
-            _isolate()
+            _isolate(order)
         _limit(order)
     except OSError as error:
         _say(out, {"closed": str(error)})
         return
     _say(out, {"locked": True})
-    if order["mode"] == "tests":
+    if is_script:
+        lines.close()
+        out.close()
+        _run_script(order)
+    elif order["mode"] == "tests":
         lines.close()
         _run_tests(order, out)
     else:

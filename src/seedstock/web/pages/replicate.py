@@ -81,6 +81,7 @@ def _page(call: Call, error: HubError | None = None) -> Response:
             )
         ),
         may_run=proposal is not None and not proposal.changes,
+        code=proposal.foreign_code if proposal else (),
         job_state=job.state if job else "",
         notice=Notice(NoticeKind.BAD, text) if text else None,
     )
@@ -159,10 +160,19 @@ def _replication(url: str, row: ReplicationRow, run: RunRecord) -> ReplicationVi
         trust=row.trust,
         at=moment(row.created_at),
         smoke=row.smoke,
+        lowered=_lowered(run),
         record_href=f"/api/models/{url}/replications/{row.id}",
         bands=tuple(band for claim in claims for band in _bands(claim)),
         stages=ran_stages(run.stages),
     )
+
+
+def _lowered(run: RunRecord) -> str:
+    if not run.foreign_code:
+        return ""
+    scripts = ", ".join(fact.stage for fact in run.stages if fact.op == "script")
+    what = f"a script of its author took part ({scripts})" if scripts else "code of its author took part"
+    return f"{what}: one class of trust less"
 
 
 def _bands(claim: ClaimVerdict) -> tuple[BandView, BandView]:

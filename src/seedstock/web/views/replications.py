@@ -38,6 +38,8 @@ class ReplicationView(msgspec.Struct, frozen=True):
     bands: tuple[BandView, ...] = ()
     stages: tuple[StageView, ...] = ()
     """As they ran."""
+    lowered: str = ""
+    """Why it is trusted less than who ran it says."""
 
 
 class ReplicatePage(Page, frozen=True):
@@ -53,6 +55,8 @@ class ReplicatePage(Page, frozen=True):
     replications: tuple[ReplicationView, ...]
     badges: tuple[str, ...] = ()
     may_run: bool = False
+    code: tuple[str, ...] = ()
+    """Stages and inputs that run code of the recipe's author."""
     job_state: str = ""
     """Of the viewer's replication that waits or runs; `stages` shows it."""
     notice: Notice | None = None
