@@ -23,7 +23,7 @@ $(VENV)/.tour: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing Seedstock with all that its tests need (about two minutes) ..."
-	$(BIN)/python -m pip install --quiet --editable '.[run,tour,adapt,ray,postgres,signing,dev]'
+	$(BIN)/python -m pip install --quiet --editable '.[run,tour,adapt,eval,ray,postgres,signing,dev]'
 	@touch $@
 
 tour: $(VENV)/.tour ## publish, download and run a real model, end to end
@@ -67,7 +67,7 @@ serve: $(VENV)/.tour ## run a hub on this folder's ./seedstock-data
 
 lock: ## pin what a fresh install takes today
 	rm -rf .cache/lock && $(PYTHON) -m venv .cache/lock
-	PIP_CONSTRAINT= .cache/lock/bin/python -m pip install --quiet '.[run,tour,adapt,ray,postgres,signing,dev]'
+	PIP_CONSTRAINT= .cache/lock/bin/python -m pip install --quiet '.[run,tour,adapt,eval,ray,postgres,signing,dev]'
 	(echo "# Written by 'make lock'. Every install of this repository obeys it."; \
 	 .cache/lock/bin/python -m pip freeze --exclude seedstock) > constraints.txt
 

@@ -11,6 +11,8 @@ import msgspec
 
 from seedstock.adapt.stage import LESS_MEMORY
 from seedstock.core.errors import Integrity
+from seedstock.evaluation.run import TIMEOUT_S as EVALUATION_S
+from seedstock.evaluation.service import EVALUATE_MODEL
 from seedstock.hub.conversions import CONVERT_MODEL
 from seedstock.hub.index_queue import ANALYSE_LINEAGE, CHECK_SIGNATURE, GRADE_OPENNESS, INDEX_REVISION
 from seedstock.jobs.kinds import JobContext, JobKind, Lane
@@ -74,6 +76,8 @@ def job_kinds(hub: Hub) -> dict[str, JobKind]:
             max_attempts=2,
         ),
         isolated(CONVERT_MODEL, entry=f"{__name__}:convert_model", memory_bytes=_CONVERSION_MEMORY_BYTES),
+        # In the lane of trainings, so that analyses and conversions do not wait for minutes of questions.
+        training(EVALUATE_MODEL, entry=f"{__name__}:evaluate_model", timeout_s=EVALUATION_S, memory_hint=""),
         training(ADAPT_MODEL, entry=f"{__name__}:adapt_model"),
         training(REPLICATE_MODEL, entry=f"{__name__}:replicate_model"),
         JobKind(GRADE_OPENNESS, grade, lease_s=120.0),
@@ -99,6 +103,11 @@ def convert_model(context: JobContext, spec: dict[str, Any], hub: Hub) -> dict[s
 def adapt_model(context: JobContext, spec: dict[str, Any], hub: Hub) -> dict[str, Any] | None:
     """The job of that name, in a process of its own, which starts the stages in theirs."""
     return hub.variants.run(context, spec)
+
+
+def evaluate_model(context: JobContext, spec: dict[str, Any], hub: Hub) -> dict[str, Any] | None:
+    """The job of that name, in a process of its own, which starts the library in another."""
+    return hub.evaluations.run(context, spec)
 
 
 def replicate_model(context: JobContext, spec: dict[str, Any], hub: Hub) -> dict[str, Any] | None:

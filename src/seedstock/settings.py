@@ -27,6 +27,8 @@ class Settings(msgspec.Struct, frozen=True):
     """`file:<folder>` or a URL that obstore knows."""
     public_url: str | None = None
     """How clients reach the hub; None: taken from each request."""
+    internal_url: str | None = None
+    """How a job worker reaches the hub; None: at the host and port here."""
     secret_key: str | None = None
     """Shared by the servers of one hub; None: `secret.key` in the data folder."""
     host: str = "127.0.0.1"
@@ -65,6 +67,12 @@ class Settings(msgspec.Struct, frozen=True):
         return self.engine_memory_bytes or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
 
     @property
+    def own_url(self) -> str:
+        """Where this hub answers its own jobs, without a trailing slash."""
+        host = "127.0.0.1" if self.host in {"0.0.0.0", "::"} else self.host  # noqa: S104 - compared
+        return self.internal_url or f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    @property
     def run_socket(self) -> Path:
         """Where the engine supervisor of this data folder listens."""
         path = self.data_dir / "run" / "engines.sock"
@@ -83,14 +91,16 @@ def load(environ: Mapping[str, str] | None = None, **options: object) -> Setting
         return str(value) if value is not None else environ.get(f"SEEDSTOCK_{name.upper()}") or None
 
     data_dir = Path(pick("data") or "seedstock-data").expanduser().absolute()
-    public_url = pick("public_url")
-    if public_url and not public_url.startswith(("http://", "https://")):
-        raise Invalid(f"public_url starts with http:// or https://, unlike {public_url!r}")
+    public_url, internal_url = (
+        _url("public_url", pick("public_url")),
+        _url("internal_url", pick("internal_url")),
+    )
     return Settings(
         data_dir=data_dir,
         database_url=normalise_url(pick("database_url") or default_url(data_dir)),
         store_url=pick("store_url") or f"file:{data_dir / 'store'}",
-        public_url=public_url.rstrip("/") if public_url else None,
+        public_url=public_url,
+        internal_url=internal_url,
         secret_key=pick("secret_key"),
         host=pick("host") or "127.0.0.1",
         port=_number("port", pick("port"), DEFAULT_PORT, most=65535),
@@ -120,6 +130,12 @@ def load(environ: Mapping[str, str] | None = None, **options: object) -> Setting
         metrics_token=pick("metrics_token"),
         cas_generation=pick("cas_generation") or "g1",
     )
+
+
+def _url(name: str, text: str | None) -> str | None:
+    if text and not text.startswith(("http://", "https://")):
+        raise Invalid(f"{name} starts with http:// or https://, unlike {text!r}")
+    return text.rstrip("/") if text else None
 
 
 def _launcher(text: str) -> str:

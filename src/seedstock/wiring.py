@@ -21,6 +21,8 @@ from seedstock.core.clock import Clock, now_ms
 from seedstock.core.errors import StoreUnreachable
 from seedstock.db.engine import Database
 from seedstock.db.migrate import upgrade
+from seedstock.evaluation.results import Results
+from seedstock.evaluation.service import Evaluations
 from seedstock.hub.browsing import Browsing
 from seedstock.hub.conversions import Conversions
 from seedstock.hub.downloads import DownloadCounter
@@ -103,6 +105,7 @@ class Hub:
     conversions: Conversions
     variants: Variants
     replications: Replications
+    evaluations: Evaluations
     queue: Queue
     jobs: Jobs
     runner: ModelRunner
@@ -186,22 +189,22 @@ def open_hub(settings: Settings, clock: Clock = now_ms) -> Hub:
 
 def _assemble(settings: Settings, database: Database, key: bytes, clock: Clock) -> Hub:
     """The services over an open database; what is to stay secret follows from `key`."""
-    signer = Signer(key)
+    signer, records = Signer(key), HubRecords(key)
     content = _open_content(settings, database, clock)
     cache, queue = TreeCache(), Queue(database, clock)
     repos = Repos(database, queue, cache, clock)
     reading = Reading(database, repos, content, cache)
     listing, lineage = Listing(database), Lineage(database, repos)
     writing = Writing(database, repos, content, queue, cache, clock)
-    records = HubRecords(key)
     models = ModelRevisions(database, content, cache)
     search = Sketches(database, settings.data_dir / "cache" / "sketches")
-    accounts = Accounts(database, clock)
+    accounts, jobs = Accounts(database, clock), Jobs(database, clock, settings.jobs_queued_per_account)
     runnable = _open_models(settings, reading, listing, content)
     remotes = Remotes(database, accounts, Sealer(key), clock, enabled=settings.remotes)
-    jobs = Jobs(database, clock, settings.jobs_queued_per_account)
     conversions = Conversions(accounts, repos, reading, writing, content, jobs)
     inputs = Materialiser(repos, reading, content)
+    replications = _replications(settings, database, accounts, repos, reading, inputs, jobs, records, clock)
+    results = Results(database, repos, reading, writing, content, clock)
     gathering = Gathering(database, models, lineage, listing, RecipeFacts(database, reading, models).read)
     return Hub(
         settings=settings,
@@ -223,9 +226,8 @@ def _assemble(settings: Settings, database: Database, key: bytes, clock: Clock) 
         indexer=Indexer(database, content, queue, cache, clock),
         conversions=conversions,
         variants=_variants(settings, accounts, repos, reading, writing, inputs, conversions, jobs, records),
-        replications=_replications(
-            settings, database, accounts, repos, reading, inputs, jobs, records, clock
-        ),
+        replications=replications,
+        evaluations=Evaluations(accounts, repos, reading, runnable, content, jobs, results, settings.own_url),
         queue=queue,
         jobs=jobs,
         models=runnable,

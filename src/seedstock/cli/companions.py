@@ -106,5 +106,6 @@ def start_worker(settings: Settings) -> subprocess.Popen[bytes]:
         "SEEDSTOCK_LAUNCHER": settings.launcher,
         "SEEDSTOCK_REMOTES": "on" if settings.remotes else "off",
     }
-    environ = os.environ | urls | lanes
+    here = {"SEEDSTOCK_INTERNAL_URL": settings.own_url}
+    environ = os.environ | urls | lanes | here
     return subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True, env=environ)

@@ -26,6 +26,7 @@ _COMMANDS = {
     "remote": ("seedstock.cli.remote", "Register models that run elsewhere, beside the hub's own."),
     "usage": ("seedstock.cli.usage", "Show what you asked of a hub's models, and your limits."),
     "replicate": ("seedstock.cli.replicate", "Make a model again by its recipe, and judge the result."),
+    "eval": ("seedstock.cli.evaluate", "Ask a model the questions of a suite, and file what it scored."),
     "recipe": ("seedstock.cli.recipe", "Check, pin and import recipes: how a model is made."),
     "spot-check": ("seedstock.cli.spot_check", "Run one segment of a training run again, and compare."),
     "verify-record": ("seedstock.cli.verify_record", "Check a signed record or bill of materials, offline."),
@@ -52,8 +53,8 @@ class LazyGroup(click.Group):
         """Import a command."""
         if cmd_name not in _COMMANDS:
             return None
-        module = importlib.import_module(_COMMANDS[cmd_name][0])
-        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
+        name = _COMMANDS[cmd_name][0]
+        command: click.Command = getattr(importlib.import_module(name), name.rpartition(".")[2])
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -23,7 +23,7 @@ RESERVED_ACCOUNTS = frozenset(
     "api v1 v2 cas models datasets spaces kernels login logout join settings new static health healthz metrics oauth"
     " admin docs search trending organizations users collections papers upload uploads chat compare resolve"
     " raw tree blob commit commits jobs refs well-known favicon.ico favicon.svg robots.txt foundations trace about avatars"
-    " lfs lfs-object lfs-part lfs-complete remote arena".split()
+    " lfs lfs-object lfs-part lfs-complete remote arena leaderboard".split()
 )
 
 

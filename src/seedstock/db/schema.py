@@ -743,3 +743,53 @@ class _Allowances(TypedColumns):
 
 # How much of each limit is used up. On SQLite in a file of its own: every limited request writes here.
 allowances = sa.Table("allowances", metadata, _Allowances)
+
+
+class _Evaluations(TypedColumns):
+    id: Named[int] = Column(BigId, primary_key=True)
+    job_id: Named[int] = Column(BigId, unique=True)
+    """Each job files one result, however often it runs."""
+    repo_id: Named[int] = Column(BigId, ForeignKey("repos.id", ondelete="CASCADE"))
+    commit: Named[str] = Column(String(40))
+    file: Named[str | None] = Column(String(250))
+    """File or quantisation, where one was named."""
+    suite: Named[str] = Column(String(250))
+    """Name of a shipped suite, or `datasets/namespace/name` as it was called."""
+    suite_version: Named[int]
+    suite_digest: Named[str] = Column(String(64))
+    """Of a dataset: of its task file."""
+    dataset_id: Named[int | None] = Column(BigId, ForeignKey("repos.id", ondelete="CASCADE"), index=True)
+    dataset_commit: Named[str | None] = Column(String(40))
+    board: Named[str] = Column(String(64))
+    """SHA-256 over suite, items and settings: equal for results that are ranked together."""
+    items_digest: Named[str] = Column(String(64))
+    settings: Named[dict[str, Any]] = Column(Json)
+    seed: Named[int] = Column(BigInteger)
+    n: Named[int]
+    score: Named[float]
+    stderr: Named[float]
+    low: Named[float]
+    high: Named[float]
+    groups: Named[dict[str, Any]] = Column(Json)
+    """The same figures by level or kind."""
+    scores: Named[str] = Column(Text)
+    """One digit an item, in the order of the items: `1` right, `0` wrong."""
+    log_digest: Named[str] = Column(String(64))
+    """SHA-256 of the sample-level log, a stored file that no repo names."""
+    log_bytes: Named[int] = Column(BigInteger)
+    library: Named[str] = Column(String(80))
+    duration_s: Named[float]
+    ran_by: Named[str] = Column(String(96))
+    """Name of the account that asked, as it was."""
+    created_at: Named[int] = Column(BigInteger)
+
+
+# Written once, never changed: what a model scored.
+evaluations = sa.Table(
+    "evaluations",
+    metadata,
+    _Evaluations,
+    Index(None, "repo_id", "id"),
+    Index(None, "suite", "board"),
+    sqlite_autoincrement=True,
+)

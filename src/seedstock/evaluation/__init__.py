@@ -1,0 +1,1 @@
+"""Models asked questions with known answers: suites, runs, results with intervals, comparisons."""
