@@ -10,6 +10,7 @@ from seedstock.web.views import accounts, convert, files, jobs, remotes, run
 from seedstock.web.views.common import Choice, Fact, Link, Notice, NoticeKind, Page, Pagination, ViewerView
 from tests.web_preview.sample_adapt import ADAPT_SAMPLES
 from tests.web_preview.sample_chat import CHAT_SAMPLES
+from tests.web_preview.sample_evaluation import EVALUATION_SAMPLES
 from tests.web_preview.sample_jobs import JOB_SAMPLES
 from tests.web_preview.sample_lineage import LINEAGE_SAMPLES
 from tests.web_preview.sample_openness import OPENNESS_SAMPLES
@@ -444,6 +445,7 @@ SAMPLES: dict[str, tuple[str, Page, ViewerView]] = {
     "jobs-empty": ("/_/jobs-empty", jobs.JobsPage((), JOB_STATES, Pagination(0, 0, 0)), DEMO),
     **CHAT_SAMPLES,
     **ADAPT_SAMPLES,
+    **EVALUATION_SAMPLES,
     **JOB_SAMPLES,
     **USAGE_SAMPLES,
     "error-404": ("/_/404", NOT_FOUND, ANONYMOUS),

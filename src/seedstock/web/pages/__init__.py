@@ -14,6 +14,7 @@ def groups() -> list[ModuleType]:
         chat,
         compare,
         convert,
+        evaluation,
         evidence,
         family,
         files,
@@ -21,6 +22,7 @@ def groups() -> list[ModuleType]:
         history,
         job,
         jobs,
+        leaderboard,
         listings,
         manage,
         openness,
@@ -33,7 +35,18 @@ def groups() -> list[ModuleType]:
         usage,
     )
 
-    found = [adapt, replicate, convert, family, evidence, openness, foundations, trace]
+    found = [
+        adapt,
+        replicate,
+        convert,
+        evaluation,
+        family,
+        evidence,
+        openness,
+        foundations,
+        leaderboard,
+        trace,
+    ]
     return [
         site,
         listings,

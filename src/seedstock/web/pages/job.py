@@ -54,7 +54,6 @@ def _page(call: Call, row: JobRow, said: Summary) -> JobPage:
     stages = job_stages(row.id, said.stages, said.metrics, newest=said.newest, ended_as=_ENDED.get(state))
     of_stages = {stage.name for stage in stages.stages} if stages else set()
     series = series_of([one for one in said.metrics if (one.data or {}).get("stage") not in of_stages])
-    repo = result.get("repo")
     return JobPage(
         id=row.id,
         kind=row.kind,
@@ -67,7 +66,7 @@ def _page(call: Call, row: JobRow, said: Summary) -> JobPage:
         left_in_words=_rough(progress["eta_s"]) if "eta_s" in progress else "",
         error=row.error[:1000] if row.error else None,
         subject=subjects_of(call, [row]).get(row.id),
-        result=Link(str(repo), f"/{repo}") if row.state == "done" and isinstance(repo, str) else None,
+        result=_made(result) if row.state == "done" else None,
         stage=str((said.stages[-1].data or {}).get("name", "")) if said.stages else "",
         stages=stages,
         plots=plots_of(series),
@@ -80,6 +79,16 @@ def _page(call: Call, row: JobRow, said: Summary) -> JobPage:
         may_retry=state in {JobState.FAILED, JobState.CANCELLED},
         asked_to_stop=row.cancel_requested and not state.over,
     )
+
+
+def _made(result: dict[str, Any]) -> Link | None:
+    """What the job left, where it can be looked at."""
+    repo, number = result.get("repo"), result.get("evaluation")
+    if not isinstance(repo, str):
+        return None
+    if isinstance(number, int):
+        return Link(f"{repo}, evaluation {number}", f"/{repo}/evaluation?result={number}")
+    return Link(repo, f"/{repo}")
 
 
 def _facts(call: Call, row: JobRow) -> tuple[Fact, ...]:

@@ -1,0 +1,87 @@
+"""Models ranked on a suite: the same questions, the same settings, and who cannot be told from the best."""
+
+from __future__ import annotations
+
+from urllib.parse import quote, urlencode
+
+from starlette.responses import Response
+
+from seedstock.evaluation.catalogue import SUITES
+from seedstock.evaluation.results import Board, Ranked
+from seedstock.http.routing import Call
+from seedstock.web.pages.answer import moment, page_routes, show
+from seedstock.web.pages.evaluation import band_of
+from seedstock.web.views.common import Choice, Fact
+from seedstock.web.views.evaluation import LeaderboardPage, LineView
+
+routes = page_routes()
+
+_DATASET = "Questions from a dataset of this hub, asked and judged as its task file says."
+
+
+@routes.add("GET", "/leaderboard")
+def leaderboard(call: Call) -> Response:
+    """The fullest board of `?suite=`; others, of other questions or settings, by `?board=`."""
+    results = call.hub.evaluations.results
+    suite = (call.query("suite") or next(iter(SUITES)))[:400]
+    boards = results.boards(call.viewer, suite)
+    wanted = call.query("board") or ""
+    board = next(
+        (one for one in boards if wanted and one.digest.startswith(wanted)), boards[0] if boards else None
+    )
+    shipped = SUITES.get(suite)
+    page = LeaderboardPage(
+        suites=tuple(
+            Choice(_label(name), f"/leaderboard?{urlencode({'suite': name})}", name == suite)
+            for name in results.suites(call.viewer)
+        ),
+        title=_label(suite) if shipped or boards else "Leaderboard",
+        about=shipped.about if shipped else _DATASET,
+        boards=tuple(
+            Choice(
+                f"{one.example.n} questions, seed {one.example.seed}, {one.example.settings.get('max_tokens')} tokens",
+                f"/leaderboard?{urlencode({'suite': suite, 'board': one.digest[:16]})}",
+                one is board,
+                len(one.lines),
+            )
+            for one in boards
+        ),
+        facts=_facts(board) if board else (),
+        lines=tuple(map(_line, board.lines)) if board else (),
+        json_href=f"/api/leaderboard?suite={quote(suite, safe='')}",
+    )
+    return show(call, page)
+
+
+def _label(suite: str) -> str:
+    shipped = SUITES.get(suite)
+    return shipped.title if shipped else suite.removeprefix("datasets/")
+
+
+def _facts(board: Board) -> tuple[Fact, ...]:
+    row = board.example
+    level = sum(1 for line in board.lines if line.level_with_best)
+    return (
+        Fact("Models", str(len(board.lines))),
+        Fact("Questions", str(row.n)),
+        Fact("Level with the best", str(level)),
+    )
+
+
+def _line(line: Ranked) -> LineView:
+    found, row = line.result, line.result.row
+    difference = ""
+    if line.difference is not None:
+        one = line.difference
+        difference = f"{100 * one.difference:+.1f} ({100 * one.low:+.1f} to {100 * one.high:+.1f})"
+    return LineView(
+        place=line.place,
+        model=found.model,
+        href=f"/{found.repo.url_path}",
+        result_href=f"/{found.repo.url_path}/evaluation?result={row.id}",
+        commit=row.commit,
+        band=band_of(found.model, row.score, row.low, row.high),
+        level_with_best=line.level_with_best,
+        difference=difference,
+        at=moment(row.created_at),
+    )
