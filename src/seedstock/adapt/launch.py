@@ -101,8 +101,15 @@ def shut_in() -> None:
     if _libc is None:
         return
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if _libc.unshare(_CLONE_NEWNET) != 0:
-        _libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET)
+    user, group = os.geteuid(), os.getegid()
+    if _libc.unshare(_CLONE_NEWNET) != 0 and _libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET) == 0:
+        # Who is nobody in a namespace may not make another, which is where rewards and scripts run.
+        for name, text in (
+            ("setgroups", "deny"),
+            ("gid_map", f"{group} {group} 1"),
+            ("uid_map", f"{user} {user} 1"),
+        ):
+            Path("/proc/self", name).write_text(text)
 
 
 class _Listener:
