@@ -164,6 +164,63 @@ def test_an_abandoned_stream_counts_what_was_made(
     assert totals["prompt_tokens"] == 2 * whole.prompt_tokens
 
 
+def test_remote_models_are_counted_likewise(hub: HubProcess, hello: str, person: MakePerson) -> None:
+    """This hub is its own remote, in either API."""
+    root, token = person("registrar", admin=True), person("traveller")
+    key = {"SEEDSTOCK_REMOTE_KEY": hub.tokens["ada"], "HF_ENDPOINT": hub.url, "HF_TOKEN": root}
+    for kind, url in (("openai", f"{hub.url}/v1"), ("anthropic", hub.url)):
+        command = [sys.executable, "-m", "seedstock", "remote", "add", kind, "--kind", kind, "--url", url]
+        done = subprocess.run(command, env=os.environ | key, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    prompt = completion = 0
+    with _openai(hub, token) as client, _anthropic(hub, token) as other, _http(hub, token) as http:
+        for kind in ("openai", "anthropic"):
+            ask: Any = {"model": f"remote/{kind}/{hello}", "messages": MESSAGES, "max_tokens": 9}
+            chat = client.chat.completions.create(**ask).usage
+            told = list(
+                client.chat.completions.create(**ask, stream=True, stream_options={"include_usage": True})
+            )[-1].usage
+            for usage in (chat, told):
+                prompt, completion = prompt + usage.prompt_tokens, completion + usage.completion_tokens
+            message = other.messages.create(**ask).usage
+            with other.messages.stream(**ask) as stream:
+                for usage in (message, stream.get_final_message().usage):
+                    prompt += usage.input_tokens + usage.cache_read_input_tokens
+                    completion += usage.output_tokens
+            with pytest.raises(openai.NotFoundError):
+                client.chat.completions.create(**ask | {"model": f"remote/{kind}/ada/none"})
+        found = _settled(http, 8)
+        totals = found["totals"]
+        assert (totals["requests"], totals["failures"]) == (8, 0)
+        assert (totals["prompt_tokens"], totals["completion_tokens"]) == (prompt, completion)
+        assert {one["model"] for one in found["models"]} == {
+            f"remote/openai/{hello}",
+            f"remote/anthropic/{hello}",
+        }
+        ask = {"model": f"remote/openai/{hello}", "messages": MESSAGES, "max_tokens": 9}
+        list(client.chat.completions.create(**ask, stream=True))
+        silent = _settled(http, 9)["totals"]
+    assert abs(silent["completion_tokens"] - completion - 6) <= 1, "by its pieces: nobody asked for figures"
+
+
+def test_messages_of_an_engine_that_knows_only_chats_are_counted(
+    hub: HubProcess, person: MakePerson, tmp_path: Path
+) -> None:
+    api = HfApi(endpoint=hub.url, token=hub.tokens["ada"])
+    api.create_repo("ada/gpt2-messages")
+    api.upload_folder(repo_id="ada/gpt2-messages", folder_path=str(write_gpt2(tmp_path / "gpt2")))
+    token = person("messenger")
+    ask: Any = {"model": "ada/gpt2-messages", "messages": MESSAGES, "max_tokens": 5}
+    with _anthropic(hub, token) as client, _http(hub, token) as http:
+        whole = client.messages.create(**ask).usage
+        with client.messages.stream(**ask) as stream:
+            streamed = stream.get_final_message().usage
+        totals = _settled(http, 2)["totals"]
+    assert (totals["requests"], totals["failures"]) == (2, 0)
+    assert totals["prompt_tokens"] == whole.input_tokens + streamed.input_tokens
+    assert totals["completion_tokens"] == whole.output_tokens + streamed.output_tokens
+
+
 def test_a_silent_stream_of_transformers_is_counted_too(
     hub: HubProcess, person: MakePerson, tmp_path: Path
 ) -> None:

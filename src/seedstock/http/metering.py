@@ -12,7 +12,7 @@ from types import TracebackType
 
 from starlette.requests import ClientDisconnect
 
-from seedstock.core.errors import HubError
+from seedstock.core.errors import HubError, NotFound
 from seedstock.core.limits import LimitKind
 from seedstock.http.routing import Call
 from seedstock.http.threads import in_thread
@@ -116,7 +116,7 @@ class MeteredAnswer:
     async def settle(self, error: BaseException | None = None) -> None:
         """Count the answer as it is now; harmless when repeated."""
         caller = caller_of(self._call.viewer)
-        if self._settled or not self._model or caller is None:
+        if self._settled or not self._model or caller is None or isinstance(error, NotFound):
             return
         self._settled = True
         tally, usage = self._tally, self._call.hub.usage

@@ -152,10 +152,10 @@ class Tally:
             self.prompt_tokens = usage.prompt_tokens * prompts
             self.cached_tokens = ((details.cached_tokens or 0) if details else 0) * prompts
             self._told_tokens += (usage.completion_tokens or 0) * choices
-        if usage.input_tokens is not None:
+        if usage.input_tokens or usage.cache_read_input_tokens:  # 0 at first where it is told of in the end
             self.cached_tokens = usage.cache_read_input_tokens or 0
             written = usage.cache_creation_input_tokens or 0
-            self.prompt_tokens = usage.input_tokens + self.cached_tokens + written
+            self.prompt_tokens = (usage.input_tokens or 0) + self.cached_tokens + written
         if usage.output_tokens is not None:
             self._told_tokens = usage.output_tokens
 
