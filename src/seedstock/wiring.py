@@ -190,8 +190,7 @@ def open_hub(settings: Settings, clock: Clock = now_ms) -> Hub:
 def _assemble(settings: Settings, database: Database, key: bytes, clock: Clock) -> Hub:
     """The services over an open database; what is to stay secret follows from `key`."""
     signer, records = Signer(key), HubRecords(key)
-    content = _open_content(settings, database, clock)
-    cache, queue = TreeCache(), Queue(database, clock)
+    cache, queue, content = TreeCache(), Queue(database, clock), _open_content(settings, database, clock)
     repos = Repos(database, queue, cache, clock)
     reading = Reading(database, repos, content, cache)
     listing, lineage = Listing(database), Lineage(database, repos)
