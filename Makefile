@@ -18,7 +18,7 @@ $(BIN)/python:
 
 $(VENV)/.tour: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing Seedstock with its engine (about a minute) ..."
-	$(BIN)/python -m pip install --quiet --editable '.[run,tour,adapt]'
+	$(BIN)/python -m pip install --quiet --editable '.[run,tour,adapt,eval]'
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python

@@ -14,7 +14,7 @@ from seedstock.tour import foundations, seedling_rows
 from seedstock.tour.stops import TourFailed, Trip
 
 ROWS, TAUGHT, MERGED = "demo/seedling-talk", "demo/Seedling", "demo/Seedling-countdown"
-_QUESTION = "Good morning. Who are you?"
+QUESTION = "Good morning. Who are you?"
 _SPEC = """\
 method: sft
 base: {base}
@@ -53,7 +53,7 @@ def teach(trip: Trip, api: Any, get: Callable[[str], Any]) -> None:
     )
     if least <= 0:
         raise TourFailed("the model did not learn", hint=f"read {trip.folder / 'hub.log'}")
-    trip.note(f"{_QUESTION}")
+    trip.note(f"{QUESTION}")
     trip.note(f"  before: {before}")
 
 
@@ -61,10 +61,19 @@ def run_quantised(trip: Trip, wait: Callable[[], None]) -> None:
     """Talk to the Q8_0 copy that was made beside the variant."""
     wait()
     answer = ask(trip, f"{TAUGHT}-GGUF")
-    trip.note(f"{_QUESTION}")
+    trip.note(f"{QUESTION}")
     trip.note(f"  {TAUGHT}-GGUF, 8 bits a weight: {answer}")
     if "seedling" not in answer.lower():
         raise TourFailed(f"the variant answers {answer!r}", hint="please report this")
+
+
+def evaluate(trip: Trip, get: Callable[[str], Any]) -> None:
+    """Put the first questions of a suite to the model and its variant, and compare question by question."""
+    numbers = []
+    for model in (trip.repo, TAUGHT):
+        _command(trip, "eval", model, "--suite", "instructions", "--limit", "12")
+        numbers.append(str(get(f"/api/models/{model}/evaluations")[0]["id"]))
+    _command(trip, "eval", "compare", *numbers)
 
 
 def merge(trip: Trip, get: Callable[[str], Any], wait: Callable[[], None]) -> None:
@@ -73,7 +82,7 @@ def merge(trip: Trip, get: Callable[[str], Any], wait: Callable[[], None]) -> No
     settings = ["--set", "method=linear", "--set", "weights=[0.7,0.3]"]
     _command(trip, "adapt", "--method", "merge", *models, *settings, "--publish", MERGED, "--follow")
     wait()
-    trip.note(f"{_QUESTION}")
+    trip.note(f"{QUESTION}")
     trip.note(f"  {MERGED}: {ask(trip, MERGED)}")
     for repo in (TAUGHT, f"{TAUGHT}-GGUF", MERGED):
         for edge in get(f"/api/models/{repo}/lineage")["edges"]:
@@ -88,7 +97,7 @@ def ask(trip: Trip, model: str) -> str:
 
     with OpenAI(base_url=f"{trip.url}/v1", api_key=trip.token, timeout=300, max_retries=8) as client:
         answer = client.chat.completions.create(
-            model=model, messages=[{"role": "user", "content": _QUESTION}], max_tokens=40, temperature=0
+            model=model, messages=[{"role": "user", "content": QUESTION}], max_tokens=40, temperature=0
         )
     return " ".join((answer.choices[0].message.content or "").split())
 

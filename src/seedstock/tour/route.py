@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from seedstock.tour import foundations, own, smollm2
+from seedstock.tour import foundations, own, side_by_side, smollm2
 from seedstock.tour.stops import Stop, TourFailed, Trip
 
 _START_S = 60
@@ -33,6 +33,9 @@ def stops(cache: Path) -> list[Stop]:
         Stop("Ask the weights what they are built on", show_lineage),
         Stop("Make it your own: teach it who it is", teach),
         Stop("Run the copy with 8 bits a weight", run_quantised),
+        Stop("Keep a chat with it, and share it", side_by_side.chat),
+        Stop("Compare it blind with what it was made from", side_by_side.compare),
+        Stop("Evaluate both, with intervals", evaluate),
         Stop("Merge it with another variant", merge),
         Stop("What does everything here rest on?", show_report),
     ]
@@ -152,6 +155,11 @@ def teach(trip: Trip) -> None:
 def run_quantised(trip: Trip) -> None:
     """The quantised variant answers."""
     own.run_quantised(trip, lambda: _wait_for_jobs(trip))
+
+
+def evaluate(trip: Trip) -> None:
+    """Ask both the same questions."""
+    own.evaluate(trip, lambda path: _get(trip, path))
 
 
 def merge(trip: Trip) -> None:
