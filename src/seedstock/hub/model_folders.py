@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
+import secrets
 from pathlib import Path
 
 import msgspec
@@ -61,7 +61,7 @@ class ModelFolders:
                 raise MissingBlob(f"{entry.path} points at a file that this repository was not given")
             link_to(place, self._content.materialise(entry.digest))
         elif not place.exists():
-            fresh = place.with_name(f"{place.name}.{os.getpid()}.new")
+            fresh = _fresh(place)
             fresh.write_bytes(self._small(viewer, at, entry))
             fresh.replace(place)
 
@@ -95,7 +95,11 @@ def link_to(link: Path, target: Path) -> None:
     """Have `link` lead to `target`, whatever it led to."""
     if link.is_symlink() and link.readlink() == target:
         return
-    fresh = link.with_name(f"{link.name}.{os.getpid()}.new")
-    fresh.unlink(missing_ok=True)
+    fresh = _fresh(link)
     fresh.symlink_to(target)
     fresh.replace(link)
+
+
+def _fresh(path: Path) -> Path:
+    """A name beside a file that no other thread or process has."""
+    return path.with_name(f"{path.name}.{secrets.token_hex(6)}")
