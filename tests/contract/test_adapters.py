@@ -187,6 +187,7 @@ def test_adapters_that_cannot_run_are_refused_by_name(
 
 
 def test_a_cut_file_is_made_anew(spoken: dict[str, str], client: openai.OpenAI, hub: HubProcess) -> None:
+    assert {name: _say(client, name) for name in spoken} == spoken
     made = sorted((hub.data / "cache" / "engines").glob("*.gguf"))
     assert made
     for path in made:
