@@ -75,7 +75,7 @@ def _new_root(order: dict[str, Any]) -> None:
         _mount("none", _ROOT + path, None, _REMOUNT | _BIND | closed | flags)
         os.close(source)
     scratch = Path(_ROOT, "tmp")
-    scratch.mkdir()
+    scratch.mkdir(exist_ok=True)  # Python may be installed below the real one
     scratch.chmod(0o777)  # inside a tmpfs that nobody else sees
     os.chroot(_ROOT)
     os.chdir(_ROOT)
