@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,6 +46,14 @@ def say(page: Page, text: str) -> None:
 def done(page: Page) -> None:
     expect(page.locator("#send")).to_be_visible(timeout=LOADING_MS)
     expect(page.locator(ANSWERED).last.locator(".message-tools .tnum")).to_contain_text("ada/tiny")
+
+
+def wait_for_roles(page: Page, roles: list[str]) -> None:
+    """Until these messages are kept: an answer is saved when it has ended."""
+    end_s = time.monotonic() + 20
+    while [message["role"] for message in export(page)["messages"]] != roles:
+        assert time.monotonic() < end_s, export(page)["messages"]
+        page.wait_for_timeout(100)
 
 
 def export(page: Page) -> dict:
@@ -223,7 +232,7 @@ def test_the_chat_goes_on_when_it_cannot_be_saved(chat: Page) -> None:
     say(chat, "two")
     expect(chat.locator("#unsaved")).to_be_hidden()
     chat.wait_for_url(re.compile(r"/chat/[0-9a-f]{24}$"))
-    assert [message["role"] for message in export(chat)["messages"]] == ["user", "assistant"] * 2
+    wait_for_roles(chat, ["user", "assistant"] * 2)
 
 
 def test_an_error_is_said_in_words_and_tried_again(chat: Page) -> None:

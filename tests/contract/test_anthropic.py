@@ -231,7 +231,10 @@ def test_a_model_that_is_not_there(client: anthropic.Anthropic) -> None:
     assert error.value.body["error"]["type"] == "not_found_error"
 
 
-def test_models_are_listed_in_anthropics_shape_too(hello: str, client: anthropic.Anthropic) -> None:
+def test_models_are_listed_in_anthropics_shape_too(
+    hub: HubProcess, hello: str, client: anthropic.Anthropic
+) -> None:
+    hub.admin("jobs", "--wait")  # a model is listed once it is indexed
     found = {model.id: model for model in client.models.list()}
     assert found[hello].type == "model"
     assert client.models.retrieve(hello) == found[hello]

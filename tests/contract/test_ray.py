@@ -150,10 +150,10 @@ def test_a_hub_s_job_trains_on_the_cluster(cluster: str, tmp_path: Path) -> None
     hub.start()
     try:
         garden = Garden(hub, tmp_path)
-        number = garden.start(publish="ada/far", settings=SPEC["settings"] | {"steps": 60})
+        number = garden.start(publish="ada/far", settings=SPEC["settings"] | {"steps": 20, "save_every": 10})
         _wait_until(_trainers)
-        ended = garden.wait(number)
-        assert ended["state"] == "done", garden.said(number)
+        _wait_until(lambda: garden.job(number)["state"] not in {"queued", "running"})
+        assert garden.job(number)["state"] == "done", garden.said(number)
         assert garden.weights("ada/far")
         record = garden.ask("GET", "/ada/far/raw/main/recipe.toml").text
         assert "ray" not in record, "a recipe says what is made, not where"

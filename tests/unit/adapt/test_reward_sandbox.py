@@ -170,7 +170,8 @@ def test_without_isolation_nothing_runs_unless_that_is_allowed(
     child = tmp_path / "child.py"
     child.write_text(
         sandbox._CHILD.read_text().replace(
-            "def _isolate() -> None:", "def _isolate() -> None:\n    raise OSError(1, 'unshare')"
+            "def _isolate(order: dict[str, Any]) -> None:",
+            "def _isolate(order: dict[str, Any]) -> None:\n    raise OSError(1, 'unshare')",
         )
     )
     monkeypatch.setattr(sandbox, "_CHILD", child)
