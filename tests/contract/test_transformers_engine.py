@@ -264,7 +264,8 @@ def test_unknown_and_foreign_code_models_are_refused_by_name(
         assert refused.value.status_code < 500
 
 
-def test_the_page_and_the_api_say_whether_it_fits(gpt2: str, http: httpx.Client) -> None:
+def test_the_page_and_the_api_say_whether_it_fits(gpt2: str, hub: HubProcess, http: httpx.Client) -> None:
+    hub.admin("jobs", "--wait")  # which count the parameters
     told = http.get(f"/v1/models/{gpt2}").json()
     assert told["fits"] is True
     assert told["context_length"] == 256

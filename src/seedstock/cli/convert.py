@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from seedstock.cli.hub_client import HubClient, hub_options, print_json
+from seedstock.cli.hub_client import HubClient, hub_options, print_json, priority_option
 from seedstock.cli.job_follower import follow, outcome_of
 from seedstock.core.errors import Invalid
 
@@ -22,13 +22,7 @@ from seedstock.core.errors import Invalid
 @click.option(
     "--wait", is_flag=True, help="Return when it is done; exit code 1 if it failed, 5 if it was cancelled."
 )
-@click.option(
-    "--priority",
-    type=click.Choice(["low", "normal", "high"]),
-    default="normal",
-    show_default=True,
-    help="Beside other jobs; high is for admins.",
-)
+@priority_option
 @hub_options
 def convert(repo: str, endpoint: str | None, token: str | None, **options: Any) -> None:
     """Make a GGUF of a model that a hub holds, quantised or not, and publish it there.

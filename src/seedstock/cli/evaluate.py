@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from seedstock.cli.hub_client import HubClient, hub_options, print_json
+from seedstock.cli.hub_client import HubClient, hub_options, print_json, priority_option
 from seedstock.cli.job_follower import follow, outcome_of
 from seedstock.core.errors import HubError, Invalid
 
@@ -32,13 +32,7 @@ _INTERRUPTED = 130
 @click.option("--write-card", is_flag=True, help="Write the result into the model's card, as one commit.")
 @click.option("--list", "listed", is_flag=True, help="List the suites.")
 @click.option("--dry-run", is_flag=True, help="Say what would be asked, and ask nothing.")
-@click.option(
-    "--priority",
-    type=click.Choice(["low", "normal", "high"]),
-    default="normal",
-    show_default=True,
-    help="Beside other jobs; high is for admins.",
-)
+@priority_option
 @hub_options
 def evaluate(
     words: tuple[str, ...], endpoint: str | None, token: str | None, as_json: bool, **options: Any

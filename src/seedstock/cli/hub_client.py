@@ -26,6 +26,15 @@ _REFUSALS: dict[int, type[HubError]] = {
 _DEFAULT_URL = "http://127.0.0.1:8300"
 
 
+priority_option = click.option(
+    "--priority",
+    type=click.Choice(["low", "normal", "high"]),
+    default="normal",
+    show_default=True,
+    help="Beside other jobs; high is for admins.",
+)
+
+
 def hub_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that name the hub and the token, and `--json`."""
     for option in (

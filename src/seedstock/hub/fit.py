@@ -32,6 +32,8 @@ _BYTES_PER_PARAMETER = {"F16": 2.0, "Q8_0": 34 / 32}
 _CACHED = 1000
 
 Header = Mapping[str, Value]
+Held = tuple[Mapping[str, Any], int]
+"""What is remembered: a header and the bytes of its weights; of a config, nothing beside it."""
 
 
 class Fit(msgspec.Struct, frozen=True):
@@ -60,7 +62,7 @@ class Fitting:
         self._content = content
         self._limit_bytes = limit_bytes
         self._slots = slots
-        self._headers: OrderedDict[tuple[int, str, str], tuple[Header, int]] = OrderedDict()
+        self._headers: OrderedDict[tuple[int, str, str], Held] = OrderedDict()
         self._lock = Lock()
 
     def of_gguf(self, at: RepoAt, first: Entry, context: int | None = None) -> Fit:
@@ -70,7 +72,7 @@ class Fitting:
         if found is None:
             found = self._read_gguf(first), sum(part.size_bytes for part in parts_of(at.entries, first))
             self._put(key, found)
-        return self._fit(*found, context)
+        return self._fit(found, context)
 
     def of_safetensors(self, viewer: Viewer, at: RepoAt, context: int | None = None) -> Fit:
         """Of the GGUF that would be made of a safetensors repo. Raises ModelNotRunnable, UnsupportedFormat."""
@@ -79,20 +81,22 @@ class Fitting:
         if found is None:
             found = self._read_config(viewer, at), made_bytes(at)
             self._put(key, found)
-        return self._fit(*found, context)
+        return self._fit(found, context)
 
     def of_transformers(self, viewer: Viewer, at: RepoAt) -> Fit:
         """Of a safetensors repo that transformers loads as it is. Raises UnsupportedFormat."""
-        try:
-            config = msgspec.json.decode(self._config(viewer, at), type=dict[str, Any])
-        except msgspec.MsgspecError as error:
-            raise UnsupportedFormat(f"config.json is no JSON object: {error}") from None
+        # The config alone is remembered: the index job may not have counted the parameters yet.
+        key = (at.repo.id, at.commit.oid, "config.json")
+        held = self._find(key)
+        if held is None:
+            held = self._whole_config(viewer, at), 0
+            self._put(key, held)
         embeds = any(entry.path == MODULES for entry in at.entries)
-        found, _ = transformers_memory.estimate(config, _parameters(at), self._limit_bytes, embeds=embeds)
+        found, _ = transformers_memory.estimate(held[0], _parameters(at), self._limit_bytes, embeds=embeds)
         return Fit(found, 0, self._limit_bytes)
 
-    def _fit(self, header: Header, weights_bytes: int, context: int | None) -> Fit:
-        found = estimate(header, weights_bytes, self._limit_bytes, context, self._slots)
+    def _fit(self, held: Held, context: int | None) -> Fit:
+        found = estimate(*held, self._limit_bytes, context, self._slots)
         return Fit(found, 0, self._limit_bytes)
 
     def _read_gguf(self, first: Entry) -> Header:
@@ -113,6 +117,12 @@ class Fitting:
         plain = {key: value for key, value in values.items() if isinstance(value, int | float | str)}
         return {"general.architecture": ARCHITECTURES[config.model_type].name, **plain}
 
+    def _whole_config(self, viewer: Viewer, at: RepoAt) -> dict[str, Any]:
+        try:
+            return msgspec.json.decode(self._config(viewer, at), type=dict[str, Any])
+        except msgspec.MsgspecError as error:
+            raise UnsupportedFormat(f"config.json is no JSON object: {error}") from None
+
     def _config(self, viewer: Viewer, at: RepoAt) -> bytes:
         file = self._reading.file(viewer, repo_id_of(at.repo), f"{at.commit.oid}/config.json")
         reader = (
@@ -122,11 +132,11 @@ class Fitting:
         )
         return read_whole(reader, _MAX_CONFIG_BYTES)
 
-    def _find(self, key: tuple[int, str, str]) -> tuple[Header, int] | None:
+    def _find(self, key: tuple[int, str, str]) -> Held | None:
         with self._lock:
             return self._headers.get(key)
 
-    def _put(self, key: tuple[int, str, str], found: tuple[Header, int]) -> None:
+    def _put(self, key: tuple[int, str, str], found: Held) -> None:
         with self._lock:
             self._headers[key] = found
             while len(self._headers) > _CACHED:

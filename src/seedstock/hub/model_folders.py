@@ -18,13 +18,13 @@ from seedstock.hub.trees import Entry
 from seedstock.metadata.safetensors_header import read_shard_index
 from seedstock.metadata.source import BytesReader
 from seedstock.run.engines.base import ModelFile
-from seedstock.run.engines.transformers_engine import NAME
+from seedstock.run.engines.transformers_engine import MODULES, NAME
 
 _CONFIG, _INDEX = "config.json", "model.safetensors.index.json"
 _SMALL = frozenset(
     [
         _CONFIG, _INDEX, "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
-        "added_tokens.json", "vocab.json", "vocab.txt", "merges.txt", "chat_template.jinja", "modules.json",
+        "added_tokens.json", "vocab.json", "vocab.txt", "merges.txt", "chat_template.jinja", MODULES,
         "sentence_bert_config.json", "1_Pooling/config.json",
     ]
 )  # fmt: skip
@@ -45,7 +45,9 @@ class ModelFolders:
         named = sorted((entry.path, entry.digest or entry.oid) for entry in entries)
         key = hashlib.sha256(msgspec.json.encode([NAME, named])).hexdigest()
         folder = self._folder / key
-        self._check_shards(viewer, at, entries)
+        self._check_given(at, entries)
+        if not (folder / _INDEX).exists():  # laid only after it was found sound
+            self._check_shards(viewer, at, entries)
         for entry in entries:
             self._lay(viewer, at, entry, folder / entry.path)
         config = folder / _CONFIG
@@ -56,14 +58,19 @@ class ModelFolders:
     def _lay(self, viewer: Viewer, at: RepoAt, entry: Entry, place: Path) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
         if entry.digest is not None:
-            # By way of the repo's own files: a pointer alone is no right to the bytes.
-            if not self._content.find_in_repo(at.repo.id, [entry.digest]):
-                raise MissingBlob(f"{entry.path} points at a file that this repository was not given")
             link_to(place, self._content.materialise(entry.digest))
         elif not place.exists():
             fresh = _fresh(place)
             fresh.write_bytes(self._small(viewer, at, entry))
             fresh.replace(place)
+
+    def _check_given(self, at: RepoAt, entries: list[Entry]) -> None:
+        """By way of the repo's own files: a pointer alone is no right to the bytes."""
+        large = {entry.digest: entry.path for entry in entries if entry.digest is not None}
+        missing = large.keys() - self._content.find_in_repo(at.repo.id, list(large)).keys()
+        if missing:
+            path = large[min(missing)]
+            raise MissingBlob(f"{path} points at a file that this repository was not given")
 
     def _small(self, viewer: Viewer, at: RepoAt, entry: Entry) -> bytes:
         if entry.size_bytes > _MAX_SMALL_BYTES:

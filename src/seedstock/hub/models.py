@@ -165,7 +165,7 @@ class Models:
             fit = self.fit_of(viewer, self._base(viewer, at), wanted)
             held = {entry.path: entry.size_bytes for entry in at.entries}
             return msgspec.structs.replace(fit, adapter_bytes=held[ADAPTER_WEIGHTS])
-        if wanted is None and kind_of(at.entries, at.metadata) is Kind.TRANSFORMERS:
+        if _as_folder(at, wanted):
             return self._fitting.of_transformers(viewer, at)
         if _converted(at, wanted):
             return self._fitting.of_safetensors(viewer, at)
@@ -173,7 +173,7 @@ class Models:
 
     def _whole(self, viewer: Viewer, at: RepoAt, wanted: str | None) -> ModelFile:
         """A whole model, made if need be."""
-        if wanted is None and kind_of(at.entries, at.metadata) is Kind.TRANSFORMERS:
+        if _as_folder(at, wanted):
             self._check_fit(self.fit_of(viewer, at))
             return self._folders.of(viewer, at)
         if not _converted(at, wanted):
@@ -249,6 +249,11 @@ def _converted(at: RepoAt, wanted: str | None) -> bool:
     """Whether a file is made of the weights; the type that it is made in may be named."""
     is_converted = kind_of(at.entries, at.metadata) is Kind.SAFETENSORS
     return is_converted and (wanted is None or wanted.upper() == made_type(at))
+
+
+def _as_folder(at: RepoAt, wanted: str | None) -> bool:
+    """Whether transformers runs the repo as it is."""
+    return wanted is None and kind_of(at.entries, at.metadata) is Kind.TRANSFORMERS
 
 
 def _siblings(first: Path) -> list[Path]:

@@ -12,6 +12,7 @@ from seedstock.core.names import RepoId, RepoType
 from seedstock.hub.trees import Entry
 from seedstock.metadata.summary import RepoMetadata
 from seedstock.metadata.tags import ADAPTER_CONFIG
+from seedstock.run.engines.transformers_engine import MODULES
 
 CONVERTED = frozenset({"llama", "mistral", "qwen2", "qwen3"})
 """The `model_type`s of safetensors models that `convert` makes GGUF files of."""
@@ -21,7 +22,6 @@ _COMMIT = re.compile(r"[0-9a-f]{40}\Z")
 _SHARD = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf\Z", re.IGNORECASE)
 _PREFERRED = ("q4_k_m", "q8_0")
 _MAX_SHARDS = 1024
-_MODULES = "modules.json"
 _WRITERS = ("ForCausalLM", "LMHeadModel")
 
 
@@ -56,7 +56,7 @@ def kind_of(entries: list[Entry], metadata: RepoMetadata) -> Kind | None:
         path.endswith(".safetensors") and "/" not in path and path != ADAPTER_WEIGHTS for path in paths
     )
     if whole and {"config.json", "tokenizer.json"} <= paths and not config.get("quantization_config"):
-        if config.get("model_type") in CONVERTED and _MODULES not in paths:
+        if config.get("model_type") in CONVERTED and MODULES not in paths:
             return Kind.SAFETENSORS
         return Kind.TRANSFORMERS if _is_loadable(config, paths) else None
     if {ADAPTER_CONFIG, ADAPTER_WEIGHTS} <= paths and base_of(metadata) is not None:
@@ -71,7 +71,7 @@ def _is_loadable(config: dict[str, Any], paths: set[str]) -> bool:
     named = config.get("architectures")
     names = named if isinstance(named, list) else []
     writes = any(isinstance(name, str) and name.endswith(_WRITERS) for name in names)
-    return _MODULES in paths or writes
+    return MODULES in paths or writes
 
 
 def base_of(metadata: RepoMetadata) -> BaseName | None:

@@ -1,9 +1,13 @@
-"""One question to an engine child over loopback, without an HTTP client in the supervisor."""
+"""One question to an engine child over loopback, without an HTTP client in the supervisor; and a child's answer."""
 
 from __future__ import annotations
 
 import asyncio
+from http.server import BaseHTTPRequestHandler
+from typing import Any
 from urllib.parse import urlsplit
+
+import msgspec
 
 from seedstock.run.engines.base import Endpoint
 
@@ -23,3 +27,13 @@ async def answers_ok(endpoint: Endpoint, path: str, *, timeout_s: float = 5.0) -
     except (OSError, TimeoutError):
         return False
     return status_line.split()[1:2] == [b"200"]
+
+
+def send_json(handler: BaseHTTPRequestHandler, status: int, body: dict[str, Any]) -> None:
+    """Answer in one piece."""
+    data = msgspec.json.encode(body)
+    handler.send_response(status)
+    handler.send_header("Content-Type", "application/json")
+    handler.send_header("Content-Length", str(len(data)))
+    handler.end_headers()
+    handler.wfile.write(data)

@@ -14,6 +14,7 @@ import msgspec
 
 from seedstock.core.errors import Invalid
 from seedstock.run.engines.base import SERVED_MODEL
+from seedstock.run.engines.loopback import send_json
 from seedstock.run.engines.transformers_model import Loaded
 from seedstock.run.engines.transformers_request import Wanted, read_request
 from seedstock.run.engines.transformers_text import Piece, write
@@ -34,11 +35,8 @@ def answer_text(
             f"This model's context holds {context_tokens} tokens, and the request has {longest}",
             hint="shorten the messages",
         )
-    if any(
-        not 0 <= token < loaded.model.config.get_text_config().vocab_size
-        for ids in wanted.prompts
-        for token in ids
-    ):
+    known = loaded.model.config.get_text_config().vocab_size
+    if any(not 0 <= token < known for ids in wanted.prompts for token in ids):
         raise Invalid("'prompt' holds numbers that are no tokens of this model")
     if min(map(len, wanted.prompts)) == 0:
         raise Invalid("'prompt' has no tokens")
@@ -87,14 +85,6 @@ class _Answer:
                 self._left = True
         return self._left
 
-    def _send(self, status: int, body: dict[str, Any]) -> None:
-        data = msgspec.json.encode(body)
-        self._handler.send_response(status)
-        self._handler.send_header("Content-Type", "application/json")
-        self._handler.send_header("Content-Length", str(len(data)))
-        self._handler.end_headers()
-        self._handler.wfile.write(data)
-
 
 class _Whole(_Answer):
     """An answer in one piece."""
@@ -110,7 +100,7 @@ class _Whole(_Answer):
 
     def fail(self, message: str) -> None:
         """Say that there is no answer."""
-        self._send(500, {"error": {"message": message, "type": "server_error", "code": 500}})
+        send_json(self._handler, 500, {"error": {"message": message, "type": "server_error", "code": 500}})
 
     def finish(self, usage: dict[str, Any]) -> None:
         """Send it."""
@@ -118,7 +108,7 @@ class _Whole(_Answer):
             return
         kind = "chat.completion" if self._wanted.chat else "text_completion"
         choices = [self._choice(index, pieces) for index, pieces in enumerate(self._pieces)]
-        self._send(200, self._names | {"object": kind, "choices": choices, "usage": usage})
+        send_json(self._handler, 200, self._names | {"object": kind, "choices": choices, "usage": usage})
 
     def _choice(self, index: int, pieces: list[Piece]) -> dict[str, Any]:
         text, thought = "".join(one.text for one in pieces), "".join(one.thought for one in pieces)

@@ -21,6 +21,7 @@ import msgspec
 from seedstock.core.errors import HubError, Invalid
 from seedstock.run.engines import child_guard
 from seedstock.run.engines.base import Ready
+from seedstock.run.engines.loopback import send_json
 
 
 def main() -> None:
@@ -74,7 +75,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Health."""
-        self._send(200 if self.path == "/health" else 404, {"status": "ok"})
+        send_json(self, 200 if self.path == "/health" else 404, {"status": "ok"})
 
     def do_POST(self) -> None:
         """A question to the model."""
@@ -102,26 +103,20 @@ class _Handler(BaseHTTPRequestHandler):
         server = self.server
         if self.path == "/v1/embeddings":
             with server.writing:
-                self._send(200, transformers_vectors.embed(server.loaded, body, server.context_tokens))
+                send_json(self, 200, transformers_vectors.embed(server.loaded, body, server.context_tokens))
         elif self.path in {"/v1/chat/completions", "/v1/completions"}:
             answer_text(self, server.loaded, body, server.context_tokens, server.writing)
         elif self.path in {"/tokenize", "/detokenize"}:
-            self._send(200, _tokens(server.loaded.tokenizer, self.path, body))
+            send_json(self, 200, _tokens(server.loaded.tokenizer, self.path, body))
         else:
             raise Invalid(
                 "Models that run with transformers answer OpenAI's chat, completions and embeddings, not this API"
             )
 
     def _send_error(self, status: int, message: str) -> None:
-        self._send(status, {"error": {"message": message, "type": "invalid_request_error", "code": status}})
-
-    def _send(self, status: int, answer: dict[str, Any]) -> None:
-        data = msgspec.json.encode(answer)
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
+        send_json(
+            self, status, {"error": {"message": message, "type": "invalid_request_error", "code": status}}
+        )
 
     def log_message(self, format: str, *args: Any) -> None:
         """Requests are not logged: their paths say nothing."""
