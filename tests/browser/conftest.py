@@ -16,7 +16,7 @@ os.environ.setdefault("HF_HUB_DISABLE_XET", "1")  # before the import; large fil
 
 import pytest
 from huggingface_hub import HfApi
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 import seedstock
 from tests.conftest import need
@@ -27,7 +27,8 @@ _ARGUMENTS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
     " --disable-component-update --disable-sync"
 ).split()
-_READY_S = 30
+_READY_S = 90
+expect.set_options(timeout=20_000)  # its 5 s are short where two workers of a test run share two cores
 
 CARD = """\
 ---
@@ -171,7 +172,7 @@ class Watch:
 def context(browser: Browser, live: LiveHub) -> Iterator[BrowserContext]:
     """A browser without cookies; a console error or a request to another host fails the test."""
     context = browser.new_context(base_url=live.url)
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(20_000)
     watch = Watch(context, live.url)
     yield context
     context.close()

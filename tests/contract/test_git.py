@@ -257,7 +257,7 @@ for n in range(20):
 """)
     started = time.monotonic()
     folder = server.clone("ada/many", tmp_path / "c")
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 60
     server.upload("""
 for n in range(25):
     put("ada/many", {f"d1/{n}.log": b"%d" % n, "d2/same.log": b"%d" % n})

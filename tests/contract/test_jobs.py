@@ -105,7 +105,7 @@ def test_what_is_stored_is_shown_within_seconds(http: httpx.Client, pretender: P
             pretender.say(number, step)
             name, _, data = next(events)
             assert (name, data["data"]["step"]) == ("metrics", step)
-            assert time.monotonic() - began_s < 5
+            assert time.monotonic() - began_s < 15
         pretender.end(number)
         assert [name for name, _, _ in events] == ["log", "state", "end"]
 
@@ -268,7 +268,7 @@ def test_following_goes_on_over_a_restart_of_the_server(tmp_path: Path) -> None:
         assert until(lambda: len(told) == 6, 20)
         began_s = time.monotonic()
         hub.stop()
-        assert time.monotonic() - began_s < 10
+        assert time.monotonic() - began_s < 20
         pretender.say(number, *range(6, 11))
         hub.start()
         client.url = hub.url  # a free port, so another one

@@ -20,7 +20,7 @@ from seedstock.core.errors import Invalid
 MEMORY = 128 << 20
 
 
-def passes(code: str, *tests: str, timeout_s: float = 5) -> int:
+def passes(code: str, *tests: str, timeout_s: float = 20) -> int:
     return sandbox.run_tests(code, list(tests), timeout_s=timeout_s, memory_bytes=MEMORY)
 
 
@@ -91,7 +91,7 @@ def test_other_processes_are_out_of_reach_and_none_stays() -> None:
         "if os.fork() == 0:\n"
         "    os.setsid()\n"
         "    time.sleep(60)\n"
-        "time.sleep(0.5)\n"
+        "time.sleep(1)\n"
         f"try: os.kill({os.getpid()}, 0); seen = True\n"
         "except OSError: seen = False"
     )
@@ -106,7 +106,7 @@ def test_other_processes_are_out_of_reach_and_none_stays() -> None:
     watcher.start()
     try:
         assert passes(code, "assert not seen") == 1
-        deadline_s = time.monotonic() + 5
+        deadline_s = time.monotonic() + 20
         while _named(name) and time.monotonic() < deadline_s:
             time.sleep(0.02)
         assert _named(name) == 0
@@ -120,7 +120,7 @@ def test_one_program_s_processes_take_none_of_another_s() -> None:
     bomb = "import os, time\ntry:\n    while os.fork() or True: pass\nexcept OSError: time.sleep(30)"
     gentle = "import os\nif os.fork() == 0: os._exit(0)\nos.wait()"
     with ThreadPoolExecutor(1) as pool:
-        bombing = pool.submit(passes, bomb, "pass", timeout_s=4)
+        bombing = pool.submit(passes, bomb, "pass", timeout_s=8)
         time.sleep(1.5)
         assert passes(gentle, "pass") == 1
         assert not bombing.done()
@@ -153,7 +153,7 @@ def _named(name: str) -> int:
 def test_bombs_pass_nothing_and_end_in_time(code: str) -> None:
     began = time.monotonic()
     assert passes(code, "assert False", timeout_s=1) == 0
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 20
 
 
 def test_files_are_small_and_few() -> None:

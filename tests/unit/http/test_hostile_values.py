@@ -127,18 +127,18 @@ def test_sign_in_with_nul_is_refused(ada: TestClient) -> None:
 
 
 def test_an_address_of_many_segments_costs_little(ada: TestClient) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     ada.get("/api/models/ada/m/tree/refs" + "/a" * 10_000)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
 
 
 def test_ignore_patterns_take_linear_time(ada: TestClient) -> None:
     files = [{"path": "a" * 200, "size": 1}]
-    started = time.perf_counter()
+    started = time.process_time()
     ada.post(
         "/api/models/ada/m/preupload/main", json={"files": files, "gitIgnore": "*a*a*a*a*a*b"}
     ).raise_for_status()
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
 
 
 def test_a_gated_repo_is_not_copied_by_those_who_may_not_read_it(ada: TestClient, hub: Hub) -> None:

@@ -35,6 +35,6 @@ def test_same_as_pathspec(pattern: str, path: str) -> None:
     ],
 )
 def test_many_wildcards_take_no_time(pattern: str, path: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     assert not compile_patterns([pattern]).match_file(path)
-    assert time.perf_counter() - started < 0.5
+    assert time.process_time() - started < 0.5

@@ -75,10 +75,10 @@ def test_no_boxes_overlap_and_every_line_joins_what_it_says(seed: int) -> None:
 
 def test_the_largest_recipe_is_drawn_fast() -> None:
     boxes = random_graph(256, 1)
-    began_s = time.monotonic()
+    began_s = time.process_time()
     wide_drawing(boxes)
     tall_drawing(boxes)
-    assert time.monotonic() - began_s < 2
+    assert time.process_time() - began_s < 2
 
 
 GRAPH = {"graph": [["a", "sft", {"base": "m"}], ["b", "grpo", {"base": "a"}]], "first": 0, "of": 2}
