@@ -7,7 +7,7 @@ export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help tour test check lint types format docs bench bench-lineage bench-adapt replicate-r1 serve lock clean
+.PHONY: help tour test check lint types format docs bench bench-lineage bench-adapt bench-run replicate-r1 serve lock clean
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -58,6 +58,9 @@ bench-lineage: $(VENV)/.dev ## build families of models, judge what their weight
 
 bench-adapt: $(VENV)/.dev ## training, merging and rollouts against the same done bare; writes docs/benchmarks.md
 	$(BIN)/python -m tests.bench.adapt $(BENCH)
+
+bench-run: $(VENV)/.dev ## answers through the hub against llama.cpp asked directly, abandoned streams, adapters; writes docs/benchmarks.md
+	$(BIN)/python -m tests.bench.run $(BENCH)
 
 replicate-r1: $(VENV)/.dev ## make the small DeepSeek-R1 again, three seeds; writes docs/r1-tiny.md
 	$(BIN)/python recipes/r1-tiny/report.py $(R1)
