@@ -1,4 +1,4 @@
-"""Write the migration that takes the newest recorded schema to `db/schema.py`.
+"""Write the migration that takes the newest recorded schema to `db/tables/`.
 
 python scripts/new_migration.py "add webhooks"
 
@@ -29,7 +29,7 @@ def main(message: str) -> None:
         context = MigrationContext.configure(connection, opts={"render_as_batch": True})
         steps = produce_migrations(context, schema.metadata).upgrade_ops
     if steps is None or steps.is_empty():
-        sys.exit("the migrations already produce db/schema.py")
+        sys.exit("the migrations already produce the tables of db/tables/")
     body = render_python_code(steps, render_as_batch=True)
     revision = f"{int(head or '0') + 1:04d}"
     path = migrate.MIGRATIONS / "versions" / f"{revision}_{message.replace(' ', '_')}.py"
