@@ -13,13 +13,13 @@ from typing import Annotated, Any
 
 import msgspec
 
-from seedstock.convert.from_safetensors import LAYER_NAMES
+from seedstock.convert import architectures, phi
 from seedstock.convert.mixtures import TARGETS
 from seedstock.convert.plan import Plan, PlannedTensor, Value
 from seedstock.core.errors import UnsupportedFormat
 from seedstock.weights.checkpoint import Checkpoint, TensorInfo
 
-ARCHITECTURES = frozenset({"llama", "qwen2", "qwen3"})
+ARCHITECTURES = frozenset(kind.name for kind in architectures.ARCHITECTURES.values())
 """llama.cpp's names of the bases whose tensors are known here by the names that PEFT gives them."""
 _REORDERED = "llama"
 _STRING, _FLOAT32 = 8, 6
@@ -28,7 +28,9 @@ _TENSOR = re.compile(
     r"\.lora_(?P<side>[AB])(?:\.default)?\.weight\Z"
 )
 _PLAIN_NAME = re.compile(r"[\w.]+\Z")
-_MODULES = {name: ours for name, ours in LAYER_NAMES.items() if name.endswith("_proj")}
+_MODULES = {
+    name: ours for name, ours in {**architectures.LAYER_NAMES, **phi.NAMES}.items() if name.endswith("_proj")
+}
 # Each changes what is computed in a way that a pair of matrices per module does not say.
 _REFUSED = (
     "use_dora",

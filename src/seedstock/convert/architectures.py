@@ -5,18 +5,34 @@ What llama.cpp would compute otherwise than the model's own code is refused by n
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from typing import Annotated, Any
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import msgspec
 
+from seedstock.convert import gemma, phi
+from seedstock.convert.config import Config
 from seedstock.convert.plan import Value
+from seedstock.convert.rotary import rope_theta, scaling
 from seedstock.core.errors import UnsupportedFormat
 
-_STRING, _UINT32, _FLOAT32 = 8, 4, 6
-_Size = Annotated[int, msgspec.Meta(ge=1, le=1 << 24)]
-_Rate = Annotated[float, msgspec.Meta(gt=0)]
+_UINT32, _FLOAT32 = 4, 6
+_Shapes = dict[str, tuple[int, ...]]
+
+LAYER_NAMES: Mapping[str, str] = {
+    "input_layernorm": "attn_norm",
+    "post_attention_layernorm": "ffn_norm",
+    "self_attn.q_proj": "attn_q",
+    "self_attn.k_proj": "attn_k",
+    "self_attn.v_proj": "attn_v",
+    "self_attn.o_proj": "attn_output",
+    "self_attn.q_norm": "attn_q_norm",
+    "self_attn.k_norm": "attn_k_norm",
+    "mlp.gate_proj": "ffn_gate",
+    "mlp.up_proj": "ffn_up",
+    "mlp.down_proj": "ffn_down",
+}
+"""Modules of a layer, by llama's names, and what llama.cpp calls them."""
 
 
 class Architecture(msgspec.Struct, frozen=True):
@@ -27,56 +43,59 @@ class Architecture(msgspec.Struct, frozen=True):
     biases: frozenset[str] = frozenset()
     biases_needed: bool = False
     head_norms: bool = False
+    activations: tuple[str, ...] = ("silu",)
+    norm_offset: float = 0.0
+    """What is added to norms, which llama.cpp takes as they are and gemma's own code adds to one."""
+    renamed: Mapping[str, str] = {}
+    """Modules that llama.cpp calls otherwise than a llama's."""
+    absent: tuple[str, ...] = ()
+    """Tensors of a llama's layer that it does not have."""
+    more: Callable[[Config], _Shapes] | None = None
+    """Tensors of a layer that a llama's does not have, or has in another shape."""
+    settings: Callable[[Config], dict[str, Value]] | None = None
+    """Keys that a llama has not, or other values; raises UnsupportedFormat for what llama.cpp would compute otherwise."""
+
+    @property
+    def names(self) -> dict[str, str]:
+        """Modules of a layer, and what llama.cpp calls them."""
+        return {**LAYER_NAMES, **self.renamed}
 
 
-# Settings of YaRN that its definition has defaults for; llama.cpp's are the same.
-_NOT_CONVERTED = ("attention_factor", "beta_fast", "beta_slow", "mscale", "mscale_all_dim", "truncate")
 _ATTENTION = frozenset({"attn_q", "attn_k", "attn_v"})
 _ALL = _ATTENTION | {"attn_output", "ffn_gate", "ffn_up", "ffn_down"}
+_GELU = ("gelu_pytorch_tanh",)
 ARCHITECTURES: Mapping[str, Architecture] = {
     "llama": Architecture("llama", reordered=True, biases=_ALL),
     "mistral": Architecture("llama", reordered=True),
     "qwen2": Architecture("qwen2", biases=_ATTENTION, biases_needed=True),
     "qwen3": Architecture("qwen3", head_norms=True),
+    # The first gemma was published as "gelu" and computed by the approximation all the same.
+    "gemma": Architecture("gemma", activations=(*_GELU, "gelu"), norm_offset=1.0),
+    "gemma2": Architecture(
+        "gemma2",
+        activations=_GELU,
+        norm_offset=1.0,
+        renamed=gemma.NAMES,
+        more=gemma.norms,
+        settings=gemma.gemma2_settings,
+    ),
+    "gemma3_text": Architecture(
+        "gemma3",
+        head_norms=True,
+        activations=_GELU,
+        norm_offset=1.0,
+        renamed=gemma.NAMES,
+        more=gemma.norms,
+        settings=gemma.gemma3_settings,
+    ),
+    "phi3": Architecture(
+        "phi3",
+        renamed=phi.NAMES,
+        absent=phi.ABSENT,
+        more=phi.matrices,
+        settings=phi.phi3_settings,
+    ),
 }
-
-
-class Config(msgspec.Struct, frozen=True):
-    """What is read of `config.json`."""
-
-    model_type: str
-    hidden_size: _Size
-    intermediate_size: _Size
-    num_hidden_layers: Annotated[int, msgspec.Meta(ge=1, le=1024)]
-    num_attention_heads: _Size
-    vocab_size: _Size
-    num_key_value_heads: _Size | None = None
-    head_dim: _Size | None = None
-    rms_norm_eps: _Rate = 1e-6
-    max_position_embeddings: _Size = 2048
-    rope_theta: _Rate | None = None
-    rope_scaling: dict[str, Any] | None = None
-    rope_parameters: dict[str, Any] | None = None
-    hidden_act: str = "silu"
-    tie_word_embeddings: bool | None = None
-    sliding_window: int | None = None
-    use_sliding_window: bool | None = None
-    quantization_config: dict[str, Any] | None = None
-
-    @property
-    def kv_heads(self) -> int:
-        """Heads of keys and values."""
-        return self.num_key_value_heads or self.num_attention_heads
-
-    @property
-    def head_size(self) -> int:
-        """Width of one head."""
-        return self.head_dim or self.hidden_size // self.num_attention_heads
-
-    @property
-    def rope(self) -> Mapping[str, Any]:
-        """The settings of the rotary embedding, under either key."""
-        return self.rope_parameters or self.rope_scaling or {}
 
 
 class _Kind(msgspec.Struct, frozen=True):
@@ -103,8 +122,8 @@ def read_config(raw: bytes) -> tuple[Config, dict[str, Any]]:
 
 
 def _check(config: Config) -> None:
-    if config.hidden_act != "silu":
-        raise UnsupportedFormat(f"The activation {config.hidden_act[:40]!r} is not what llama.cpp computes")
+    if config.activation not in ARCHITECTURES[config.model_type].activations:
+        raise UnsupportedFormat(f"The activation {config.activation[:40]!r} is not what llama.cpp computes")
     if config.quantization_config:
         method = str(config.quantization_config.get("quant_method"))[:40]
         raise UnsupportedFormat(f"The weights are packed by {method!r}", hint="convert the original weights")
@@ -118,7 +137,7 @@ def expected_shapes(config: Config) -> dict[str, tuple[int, ...]]:
     """Every tensor that the model must have, under llama.cpp's names, in the order they are written."""
     width, inner = config.hidden_size, config.intermediate_size
     queries, keys = config.num_attention_heads * config.head_size, config.kv_heads * config.head_size
-    layer: dict[str, tuple[int, ...]] = {
+    layer: _Shapes = {
         "attn_norm.weight": (width,),
         "attn_q.weight": (queries, width),
         "attn_k.weight": (keys, width),
@@ -130,19 +149,22 @@ def expected_shapes(config: Config) -> dict[str, tuple[int, ...]]:
         "ffn_down.weight": (width, inner),
     }
     kind = ARCHITECTURES[config.model_type]
+    layer = {name: shape for name, shape in layer.items() if name not in kind.absent}
+    layer |= kind.more(config) if kind.more else {}
     if kind.head_norms:
         layer |= {"attn_q_norm.weight": (config.head_size,), "attn_k_norm.weight": (config.head_size,)}
     if kind.biases_needed:
         layer |= {f"{name}.bias": layer[f"{name}.weight"][:1] for name in sorted(kind.biases)}
-    shapes: dict[str, tuple[int, ...]] = {"token_embd.weight": (config.vocab_size, width)}
+    shapes: _Shapes = {"token_embd.weight": (config.vocab_size, width)}
     for number in range(config.num_hidden_layers):
         shapes |= {f"blk.{number}.{name}": shape for name, shape in layer.items()}
     return shapes | {"output_norm.weight": (width,)}
 
 
 def settings(config: Config) -> dict[str, Value]:
-    """The architecture's keys. Raises UnsupportedFormat for a rotary embedding that cannot be expressed."""
-    name = ARCHITECTURES[config.model_type].name
+    """The architecture's keys. Raises UnsupportedFormat for what they cannot express."""
+    kind = ARCHITECTURES[config.model_type]
+    name = kind.name
     numbers = {
         "vocab_size": config.vocab_size,
         "context_length": config.max_position_embeddings,
@@ -157,58 +179,5 @@ def settings(config: Config) -> dict[str, Value]:
     }
     values = {f"{name}.{key}": Value(number, _UINT32) for key, number in numbers.items()}
     values[f"{name}.attention.layer_norm_rms_epsilon"] = Value(config.rms_norm_eps, _FLOAT32)
-    values[f"{name}.rope.freq_base"] = Value(_theta(config), _FLOAT32)
-    return values | _scaling(config, name)
-
-
-def _theta(config: Config) -> float:
-    found = config.rope.get("rope_theta", config.rope_theta)
-    return _positive(found, "rope_theta") if found is not None else 10_000.0
-
-
-def _positive(value: object, name: str) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < 1e18:
-        raise UnsupportedFormat(f"config.json: {name} is {str(value)[:40]!r}")
-    return float(value)
-
-
-def _scaling_kind(config: Config) -> str:
-    return str(config.rope.get("rope_type") or config.rope.get("type") or "default")
-
-
-def _scaling(config: Config, name: str) -> dict[str, Value]:
-    kind = _scaling_kind(config)
-    if kind in {"default", "llama3"}:
-        return {}
-    if kind not in {"linear", "yarn"} or any(config.rope.get(key) is not None for key in _NOT_CONVERTED):
-        raise UnsupportedFormat(f"The rotary embedding's scaling {kind[:40]!r} is not converted")
-    values = {
-        f"{name}.rope.scaling.type": Value(kind, _STRING),
-        f"{name}.rope.scaling.factor": Value(_positive(config.rope.get("factor"), "factor"), _FLOAT32),
-    }
-    if kind == "yarn":
-        original = config.rope.get("original_max_position_embeddings", config.max_position_embeddings)
-        length = int(_positive(original, "original_max_position_embeddings"))
-        values[f"{name}.rope.scaling.original_context_length"] = Value(length, _UINT32)
-    return values
-
-
-def frequency_factors(config: Config) -> tuple[float, ...]:
-    """Of Llama 3's scaling, what each frequency is divided by; nothing for others."""
-    if _scaling_kind(config) != "llama3":
-        return ()
-    rope, theta, size = config.rope, _theta(config), config.head_size
-    factor = _positive(rope.get("factor", 8.0), "factor")
-    low = _positive(rope.get("low_freq_factor", 1.0), "low_freq_factor")
-    high = _positive(rope.get("high_freq_factor", 4.0), "high_freq_factor")
-    original = _positive(
-        rope.get("original_max_position_embeddings", 8192), "original_max_position_embeddings"
-    )
-    if high <= low:
-        raise UnsupportedFormat("config.json: high_freq_factor is not above low_freq_factor")
-    factors = []
-    for at in range(0, size, 2):
-        turns = original * theta ** (-at / size) / (2 * math.pi)
-        smooth = min(1.0, max(0.0, (turns - low) / (high - low)))
-        factors.append(1 / ((1 - smooth) / factor + smooth))
-    return tuple(factors)
+    values[f"{name}.rope.freq_base"] = Value(rope_theta(config), _FLOAT32)
+    return values | scaling(config, name) | (kind.settings(config) if kind.settings else {})

@@ -3,37 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from seedstock.convert.architectures import (
-    ARCHITECTURES,
-    Config,
-    expected_shapes,
-    frequency_factors,
-    read_config,
-    settings,
-)
+from seedstock.convert.architectures import ARCHITECTURES, expected_shapes, read_config, settings
+from seedstock.convert.config import Config
 from seedstock.convert.mixtures import Shape, Target, is_matrix, stored_type
 from seedstock.convert.plan import Plan, PlannedTensor, Value
+from seedstock.convert.rotary import frequency_factors
 from seedstock.convert.tokenizer import read_tokenizer
 from seedstock.core.errors import UnsupportedFormat
 from seedstock.weights.checkpoint import Checkpoint
 
-LAYER_NAMES = {
-    "input_layernorm": "attn_norm",
-    "post_attention_layernorm": "ffn_norm",
-    "self_attn.q_proj": "attn_q",
-    "self_attn.k_proj": "attn_k",
-    "self_attn.v_proj": "attn_v",
-    "self_attn.o_proj": "attn_output",
-    "self_attn.q_norm": "attn_q_norm",
-    "self_attn.k_norm": "attn_k_norm",
-    "mlp.gate_proj": "ffn_gate",
-    "mlp.up_proj": "ffn_up",
-    "mlp.down_proj": "ffn_down",
-}
 _OTHER = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
 _IN_LAYER = re.compile(r"model\.layers\.(\d{1,4})\.(.+)\.(weight|bias)\Z")
 _COMPUTED = re.compile(r"rotary_emb\.(inv_freq|cos_cached|sin_cached)\Z")
@@ -80,7 +62,7 @@ def plan_from_safetensors(checkpoint: Checkpoint, files: ModelFiles, target: Tar
 
 def _notes(config: Config) -> Iterator[str]:
     window = config.sliding_window
-    if config.model_type == "mistral" and window and window < config.max_position_embeddings:
+    if config.model_type in {"mistral", "phi3"} and window and window < config.max_position_embeddings:
         yield (
             f"The model attends to the last {window} tokens only; llama.cpp attends to all, so that longer texts "
             "are answered otherwise."
@@ -93,7 +75,7 @@ def _sources(checkpoint: Checkpoint, config: Config) -> dict[str, str]:
     for name in checkpoint.tensors:
         if _COMPUTED.search(name) or (name == "lm_head.weight" and config.tie_word_embeddings):
             continue
-        found[_renamed(name)] = name
+        found[_renamed(name, ARCHITECTURES[config.model_type].names)] = name
     if "output.weight" not in found and config.tie_word_embeddings is False:
         raise UnsupportedFormat(
             "lm_head.weight is missing, though config.json says that it is no copy of the embedding"
@@ -101,10 +83,10 @@ def _sources(checkpoint: Checkpoint, config: Config) -> dict[str, str]:
     return found
 
 
-def _renamed(name: str) -> str:
+def _renamed(name: str, names: Mapping[str, str]) -> str:
     match = _IN_LAYER.match(name)
-    if match and match[2] in LAYER_NAMES:
-        return f"blk.{int(match[1])}.{LAYER_NAMES[match[2]]}.{match[3]}"
+    if match and match[2] in names:
+        return f"blk.{int(match[1])}.{names[match[2]]}.{match[3]}"
     stem, _, ending = name.rpartition(".")
     if stem in _OTHER and ending == "weight":
         return f"{_OTHER[stem]}.weight"
@@ -134,7 +116,8 @@ def _tensors(
     checkpoint: Checkpoint, config: Config, target: Target, shape: Shape, sources: dict[str, str]
 ) -> Iterator[PlannedTensor]:
     order = {name: at for at, name in enumerate(expected_shapes(config))}
-    head_rows = config.head_size if ARCHITECTURES[config.model_type].reordered else 0
+    kind = ARCHITECTURES[config.model_type]
+    head_rows = config.head_size if kind.reordered else 0
     factors = frequency_factors(config)
     if factors:
         yield PlannedTensor("rope_freqs.weight", (len(factors),), "F32", "", constant=factors)
@@ -143,7 +126,8 @@ def _tensors(
         wanted = checkpoint.tensors[source].shape
         dtype = stored_type(target, shape, name, wanted[-1]) if is_matrix(name, wanted) else "F32"
         turned = head_rows if name.startswith("blk.") and name.split(".")[2] in {"attn_q", "attn_k"} else 0
-        yield PlannedTensor(name, wanted, dtype, source, turned)
+        offset = kind.norm_offset if name.endswith("norm.weight") else 0.0
+        yield PlannedTensor(name, wanted, dtype, source, turned, offset=offset)
 
 
 def _weight_of(name: str) -> str:

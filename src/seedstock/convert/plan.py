@@ -40,6 +40,8 @@ class PlannedTensor(msgspec.Struct, frozen=True):
     """The values themselves, of a tensor that the source does not hold."""
     factor: float = 1.0
     """What every value is multiplied by."""
+    offset: float = 0.0
+    """What is then added to it."""
 
     @property
     def elements(self) -> int:
@@ -155,6 +157,7 @@ def _write_tensor(tensor: PlannedTensor, checkpoint: Checkpoint, sink: Callable[
         checkpoint.tensors[tensor.source].dtype == tensor.dtype
         and not tensor.head_rows
         and tensor.factor == 1
+        and not tensor.offset
     ):
         for piece in checkpoint.pieces(tensor.source):  # nothing is lost by what is only copied
             sink(piece)
@@ -168,6 +171,8 @@ def _write_tensor(tensor: PlannedTensor, checkpoint: Checkpoint, sink: Callable[
             values = _in_rotary_order(values, tensor.head_rows, width)
         if tensor.factor != 1:
             values = values * np.float32(tensor.factor)
+        if tensor.offset:
+            values = values + np.float32(tensor.offset)
         sink(quantise(values, tensor.dtype, width))
 
 

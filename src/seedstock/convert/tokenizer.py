@@ -208,9 +208,14 @@ def _adds_space(parsed: _Tokenizer) -> bool:
     before = parsed.pre_tokenizer or {}
     if before.get("type") == "Metaspace":
         return bool(before.get("prepend_scheme", "always") != "never")
-    if before.get("type") is not None:
+    if before.get("type") is not None and not _never_splits(before):
         raise UnsupportedFormat(f"The tokenizer splits text by {str(before['type'])[:40]!r}")
     return prepends
+
+
+def _never_splits(step: Mapping[str, Any]) -> bool:
+    """Gemma's splits at spaces, of which there are none once each has been replaced."""
+    return step.get("type") == "Split" and step.get("pattern") == {"String": " "}
 
 
 def _special(

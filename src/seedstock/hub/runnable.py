@@ -14,7 +14,7 @@ from seedstock.metadata.summary import RepoMetadata
 from seedstock.metadata.tags import ADAPTER_CONFIG
 from seedstock.run.engines.transformers_engine import MODULES
 
-CONVERTED = frozenset({"llama", "mistral", "qwen2", "qwen3"})
+CONVERTED = frozenset({"llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "phi3"})
 """The `model_type`s of safetensors models that `convert` makes GGUF files of."""
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 _NAME = re.compile(r"(?P<ns>[^/@:\s]+)/(?P<name>[^/@:\s]+)\Z")

@@ -122,8 +122,16 @@ def test_text_is_split_as_the_tokenizer_splits_it(
     assert found == [numbers[token] for token in expected]
 
 
-def _sentencepiece() -> tuple[bytes, dict[str, int]]:
-    """A tokenizer as converted from SentencePiece, whose merges compete."""
+_GEMMA_SPLIT = {
+    "type": "Split",
+    "pattern": {"String": " "},
+    "behavior": "MergedWithPrevious",
+    "invert": False,
+}
+
+
+def _sentencepiece(*, gemma: bool = False) -> tuple[bytes, dict[str, int]]:
+    """A tokenizer as converted from SentencePiece, whose merges compete; gemma's begins no text with a space."""
     letters = ["\u2581", *"abcd"]
     merges = [
         ("b", "c"),
@@ -137,21 +145,19 @@ def _sentencepiece() -> tuple[bytes, dict[str, int]]:
     texts = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *letters]
     texts += [left + right for left, right in merges]
     numbers = {text: at for at, text in enumerate(texts)}
+    replace = {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"}
     tokenizer = {
         "added_tokens": [
             {"id": at, "content": text, "special": True} for text, at in list(numbers.items())[:3]
         ],
-        "normalizer": {
-            "type": "Sequence",
-            "normalizers": [
-                {"type": "Prepend", "prepend": "\u2581"},
-                {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"},
-            ],
-        },
-        "pre_tokenizer": None,
+        "normalizer": replace
+        if gemma
+        else {"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "\u2581"}, replace]},
+        "pre_tokenizer": _GEMMA_SPLIT if gemma else None,
         "model": {
             "type": "BPE",
             "byte_fallback": True,
+            "unk_token": "<unk>",
             "vocab": numbers,
             "merges": [" ".join(p) for p in merges],
         },
@@ -181,3 +187,28 @@ def test_a_sentencepiece_vocabulary_merges_in_the_same_order(tmp_path: Path, ask
     found = ask(path, [("/tokenize", {"content": text}) for text in texts])
     for text, answer in zip(texts, found, strict=True):
         assert answer["tokens"] == [numbers[part] for part in _merged(text, numbers)]
+
+
+def test_gemma_s_vocabulary_is_split_as_its_own_library_splits(tmp_path: Path, ask: Ask) -> None:
+    pytest.importorskip("tokenizers", reason="the `adapt` extra is not installed")
+    from tokenizers import Tokenizer
+
+    raw, numbers = _sentencepiece(gemma=True)
+    named, options = json.loads(raw), dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
+    named["added_tokens"] = [added | options for added in named["added_tokens"]]
+    # As published ones have it: every way to make a token of two others is a merge.
+    named["model"]["merges"] = [
+        [text[:at], text[at:]]
+        for text in list(numbers)[259:]
+        for at in range(1, len(text))
+        if text[:at] in numbers and text[at:] in numbers
+    ]
+    raw = json.dumps(named).encode()
+    own = Tokenizer.from_str(raw.decode())
+    settings = config("llama", vocab_size=len(numbers))
+    path = tmp_path / "tiny.gguf"
+    path.write_bytes(convert(weights(settings), model_files(settings, raw), "F16")[1])
+    texts = ["abcd", " bcd abc", "aabcdd  ad abcd", "dad é cab a", "cd a\nb"]
+    found = ask(path, [("/tokenize", {"content": text}) for text in texts])
+    for text, answer in zip(texts, found, strict=True):
+        assert answer["tokens"] == own.encode(text, add_special_tokens=False).ids, text

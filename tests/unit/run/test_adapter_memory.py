@@ -16,8 +16,7 @@ from tests.factories.lora import adapter_config, adapter_weights
 from tests.unit.convert.conftest import convert, convert_adapter, model_files
 from tests.unit.run.conftest import StartSupervisor, Supervisor
 
-from seedstock.convert.architectures import expected_shapes, read_config
-from seedstock.convert.from_safetensors import LAYER_NAMES
+from seedstock.convert.architectures import LAYER_NAMES, expected_shapes, read_config
 from seedstock.run.client import fetch_status
 from seedstock.run.engines.base import AdapterFile, ModelFile
 from seedstock.run.openai_request import Kind, parse_openai_request
