@@ -42,6 +42,8 @@ class Endpoint(msgspec.Struct, frozen=True):
     patience_s: float
     edition: str = ""
     """Answers of another edition are not mixed with these."""
+    hint: str | None = None
+    """What to do where the greeting is refused."""
 
 
 def endpoint_of(url: str, plan: Plan) -> Endpoint:
@@ -52,7 +54,16 @@ def endpoint_of(url: str, plan: Plan) -> Endpoint:
         return Endpoint(url, plan.model, asked, greeting, PATIENCE_S)
     if closed.kind == ApiKind.ANTHROPIC:
         asked = asked.without_effect()
-    return Endpoint(url, plan.model, asked, asked, _REMOTE_PATIENCE_S, f"-{closed.revision}")
+    hint = "a model that takes no temperature is asked with `--sampling own`"
+    return Endpoint(
+        url,
+        plan.model,
+        asked,
+        asked,
+        _REMOTE_PATIENCE_S,
+        f"-{closed.revision}",
+        hint if asked.temperature is not None else None,
+    )
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -123,8 +134,11 @@ class EvaluationRun:
             where = self._endpoint
             order = Order(where.url, token, where.model, where.sampling, _CONNECTIONS, scratch)
             greeting = msgspec.structs.replace(order, sampling=where.greeting)
-            if not wait_until_ready(greeting, stopping, where.patience_s):
-                return None
+            try:
+                if not wait_until_ready(greeting, stopping, where.patience_s):
+                    return None
+            except Invalid as error:
+                raise Invalid(error.message, hint=where.hint) from None
             return process.run(order, left, kept, self._hear, stopping)
 
     @property
