@@ -131,6 +131,8 @@ class Evaluations:
             check(viewer, Action.WRITE, at.repo)
         if not self._models.runs(viewer, at):
             raise ModelNotRunnable(f"{at.repo.repo_id} holds nothing that this hub can run")
+        if not self._models.writes(viewer, at):
+            raise ModelNotRunnable(f"{at.repo.repo_id} makes no text: it turns texts into vectors")
         return _subject(request, repo=at.repo.repo_id, commit=at.commit.oid)
 
     def _elsewhere(self, viewer: Viewer, model: RemoteName, request: Request) -> Plan:

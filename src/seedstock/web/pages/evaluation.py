@@ -97,7 +97,7 @@ def _page(call: Call, fields: dict[str, str], error: HubError | None = None) -> 
         f"/{at.repo.url_path}/evaluation",
         fields,
         error,
-        may_start=may_start and call.hub.models.runs(call.viewer, at),
+        may_start=may_start and call.hub.models.writes(call.viewer, at),
         may_write=may_write,
     )
     return show(call, EvaluationPage(panel, header_of(call, at)), 400 if error else 200)
