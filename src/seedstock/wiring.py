@@ -203,7 +203,8 @@ def _assemble(settings: Settings, database: Database, key: bytes, clock: Clock) 
     conversions = Conversions(accounts, repos, reading, writing, content, jobs)
     inputs = Materialiser(repos, reading, content)
     replications = _replications(settings, database, accounts, repos, reading, inputs, jobs, records, clock)
-    results = Results(database, repos, reading, writing, content, clock)
+    results = Results(database, repos, reading, writing, remotes, content, clock)
+    asking = accounts, repos, reading, runnable, remotes, content, jobs, results
     gathering = Gathering(database, models, lineage, listing, RecipeFacts(database, reading, models).read)
     return Hub(
         settings=settings,
@@ -226,7 +227,7 @@ def _assemble(settings: Settings, database: Database, key: bytes, clock: Clock) 
         conversions=conversions,
         variants=_variants(settings, accounts, repos, reading, writing, inputs, conversions, jobs, records),
         replications=replications,
-        evaluations=Evaluations(accounts, repos, reading, runnable, content, jobs, results, settings.own_url),
+        evaluations=Evaluations(*asking, settings.own_url),
         queue=queue,
         jobs=jobs,
         models=runnable,

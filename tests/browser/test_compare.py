@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+import time
+import warnings
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import LiveHub, sign_in
+from tests.factories.gguf_encoder import write_tiny_bert
 
 pytestmark = [pytest.mark.system("chromium"), pytest.mark.usefixtures("talkers")]
 pytest.importorskip("xllamacpp", reason="the `run` extra is not installed")
@@ -127,3 +131,22 @@ def test_strangers_see_the_arena_and_are_asked_to_sign_in(
     bob.wait_for_url("**/")
     assert bob.goto("/compare?battle=" + "0" * 24).status == 404  # type: ignore[union-attr]
     context.close()
+
+
+def test_an_encoder_is_in_no_picker(live: LiveHub, ada: Page, tmp_path: Path) -> None:
+    path = write_tiny_bert(tmp_path / "vectors-F32.gguf")
+    live.api.create_repo("ada/vectors")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # the client's own, about its HTTP library
+        live.api.upload_file(path_or_fileobj=path, path_in_repo=path.name, repo_id="ada/vectors")
+    deadline = time.monotonic() + LOADING_MS / 1000
+    while "ada/vectors" not in ada.request.get("/v1/models").text():  # until the hub has read it
+        assert time.monotonic() < deadline
+        ada.wait_for_timeout(200)
+    ada.goto("/chat")
+    expect(ada.locator("#model option[value='ada/tiny']")).to_have_count(1)
+    expect(ada.locator("#model option[value='ada/vectors']")).to_have_count(0)
+    ada.goto("/compare")
+    picker = ada.get_by_label("Model 1", exact=True)
+    expect(picker.locator("option[value='ada/tiny']")).to_have_count(1)
+    expect(picker.locator("option[value='ada/vectors']")).to_have_count(0)

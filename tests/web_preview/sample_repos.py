@@ -283,9 +283,10 @@ HEADER = RepoHeaderView(
     parameters=134_515_008,
     base_models=(SMOL,),
     runnable=True,
+    talks=True,
     can_write=True,
     can_admin=True,
-    snippets=repo_snippets(MODEL_ID, BASE_URL, uses_transformers=True, gguf=True, runnable=True),
+    snippets=repo_snippets(MODEL_ID, BASE_URL, uses_transformers=True, gguf=True, runnable=True, talks=True),
 )
 NEW_HEADER = RepoHeaderView(
     type=RepoType.DATASET,

@@ -241,6 +241,8 @@ class Arena:
         wanted = parse_model_name(name)
         at = self._models.get(viewer, name)
         check(viewer, Action.DOWNLOAD, at.repo)
+        if not self._models.writes(viewer, at):
+            raise Invalid(f"{at.repo.repo_id} makes no text", hint="it turns texts into vectors")
         named = f"{at.repo.repo_id}:{wanted.file}" if wanted.file else at.repo.repo_id
         return named, at.repo.id, at.commit.oid
 

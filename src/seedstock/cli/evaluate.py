@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 import click
 
 from seedstock.cli.hub_client import HubClient, hub_options, print_json, priority_option
 from seedstock.cli.job_follower import follow, outcome_of
 from seedstock.core.errors import HubError, Invalid
+from seedstock.run.remote.upstream import find_remote_name
 
 _INTERRUPTED = 130
 
 
 @click.command("eval")
-@click.argument("words", metavar="REPO[@REV][:FILE] | compare A B", nargs=-1)
+@click.argument("words", metavar="REPO[@REV][:FILE] | remote/NAME/MODEL | compare A B", nargs=-1)
 @click.option(
     "--suite", metavar="NAME", help="A suite of the hub, or a dataset as datasets/ada/questions[@REV]."
 )
@@ -28,6 +30,16 @@ _INTERRUPTED = 130
     default=0,
     show_default=True,
     help="Of the questions.",
+)
+@click.option(
+    "--max-tokens", type=click.IntRange(1, 1 << 17), metavar="N", help="Of an answer. [default: the suite's]"
+)
+@click.option(
+    "--sampling",
+    type=click.Choice(["greedy", "own"]),
+    default="greedy",
+    show_default=True,
+    help="Own: the model's, for those that take no temperature; ranked apart.",
 )
 @click.option("--write-card", is_flag=True, help="Write the result into the model's card, as one commit.")
 @click.option("--list", "listed", is_flag=True, help="List the suites.")
@@ -46,6 +58,7 @@ def evaluate(
     seedstock eval ada/my-model --suite arithmetic
     seedstock eval ada/my-model@v1:Q4_K_M --suite instructions --limit 60 --json
     seedstock eval ada/my-model --suite datasets/ada/questions --write-card
+    seedstock eval remote/openai/gpt-5 --suite arithmetic --sampling own --max-tokens 4000
     seedstock eval compare 3 5
     """  # noqa: D301 - \b is click's
     client = HubClient(endpoint, token, "Evaluating a model")
@@ -62,12 +75,14 @@ def evaluate(
 
 
 def _evaluate(client: HubClient, model: str, options: dict[str, Any], *, as_json: bool) -> None:
-    repo, body = _request(model, options)
-    query = {"dry_run": "true"} if options["dry_run"] else {}
-    answer = client.send("POST", f"/api/models/{repo}/evaluate", json=body, params=query)
+    address, body = _request(model, options)
+    address = f"/api/models/{address}"
+    answer = client.send("POST", f"{address}/evaluate", json=body, params={"dry_run": "true"})
     if not as_json:
         click.echo(f"{answer['model']} on {answer['suite']}", err=True)
+        click.echo(answer["estimate"]["text"], err=True)
     if not options["dry_run"]:
+        answer = client.send("POST", f"{address}/evaluate", json=body)
         number = answer["job"]
         try:
             end = follow(client, number, _silence if as_json else _Progress().tell)
@@ -77,7 +92,8 @@ def _evaluate(client: HubClient, model: str, options: dict[str, Any], *, as_json
         answer["state"] = end
         if error := outcome_of(number, end):
             raise error
-        answer["result"] = client.send("GET", f"/api/models/{repo}/evaluations/{end['result']['evaluation']}")
+        number = end["result"]["evaluation"]
+        answer["result"] = client.send("GET", f"{address}/evaluations/{number}")
         if not as_json:
             _show(answer["result"], end["result"])
     if as_json:
@@ -85,12 +101,15 @@ def _evaluate(client: HubClient, model: str, options: dict[str, Any], *, as_json
 
 
 def _request(model: str, options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Repo and body of the request. Raises Invalid for what names no model."""
+    """Address of the model and body of the request. Raises Invalid for what names no model."""
+    names = ("suite", "limit", "seed", "sampling", "max_tokens", "write_card", "priority")
+    body = {name: options[name] for name in names}
+    if find_remote_name(model) is not None:
+        return quote(model), body
     cut = min((at for at in (model.find("@"), model.find(":")) if at >= 0), default=len(model))
     repo, rest = model[:cut], model[cut:]
     if repo.count("/") != 1 or not all(repo.split("/")):
         raise Invalid(f"{model[:100]!r} is no model like ada/my-model")
-    body = {key: options[key] for key in ("suite", "limit", "seed", "write_card", "priority")}
     while rest:
         mark, rest = rest[0], rest[1:]
         end = min((at for at in (rest.find("@"), rest.find(":")) if at >= 0), default=len(rest))
@@ -139,10 +158,10 @@ def _compare(client: HubClient, numbers: tuple[str, ...], *, as_json: bool) -> N
 
 
 def _line(result: dict[str, Any]) -> str:
-    file = f":{result['file']}" if result["file"] else ""
     interval = result["interval"]
+    edition = " (closed)" if result["closed"] else f"@{result['commit'][:12]}"
     return (
-        f"{result['id']}: {result['repo']}{file}@{result['commit'][:12]} on {result['suite']}:"
+        f"{result['id']}: {result['model']}{edition} on {result['suite']}:"
         f" {100 * result['score']:.1f} % ({100 * interval['low']:.1f} to {100 * interval['high']:.1f}) of {result['n']}"
     )
 

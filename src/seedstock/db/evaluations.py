@@ -16,9 +16,12 @@ class EvaluationRow(msgspec.Struct, frozen=True):
 
     id: int
     job_id: int
-    repo_id: int
-    commit: str
+    repo_id: int | None
+    commit: str | None
     file: str | None
+    remote_id: int | None
+    remote_model: str | None
+    closed: dict[str, Any] | None
     suite: str
     suite_version: int
     suite_digest: str
@@ -64,6 +67,19 @@ def list_evaluations(connection: sa.Connection, repo_id: int, limit: int) -> lis
     return [EvaluationRow(*row) for row in rows]
 
 
+def list_remote_evaluations(
+    connection: sa.Connection, remote_id: int, model: str, limit: int
+) -> list[EvaluationRow]:
+    """The newest of a model that runs elsewhere, newest first."""
+    rows = connection.execute(
+        sa.select(*_COLUMNS)
+        .where(evaluations.c.remote_id == remote_id, evaluations.c.remote_model == model)
+        .order_by(evaluations.c.id.desc())
+        .limit(limit)
+    )
+    return [EvaluationRow(*row) for row in rows]
+
+
 def find_evaluation(connection: sa.Connection, number: int) -> EvaluationRow | None:
     """One of them, or None."""
     row = connection.execute(sa.select(*_COLUMNS).where(evaluations.c.id == number)).first()
@@ -72,11 +88,11 @@ def find_evaluation(connection: sa.Connection, number: int) -> EvaluationRow | N
 
 def newest_of_suite(connection: sa.Connection, suite: str, limit: int) -> list[EvaluationRow]:
     """The newest result of each model, file and board of a suite, newest first."""
-    file = sa.func.coalesce(evaluations.c.file, "")
+    subject = evaluations.c.repo_id, evaluations.c.file, evaluations.c.remote_id, evaluations.c.remote_model
     newest = (
         sa.select(sa.func.max(evaluations.c.id))
         .where(evaluations.c.suite == suite)
-        .group_by(evaluations.c.repo_id, file, evaluations.c.board)
+        .group_by(*subject, evaluations.c.board)
     )
     rows = connection.execute(
         sa.select(*_COLUMNS)

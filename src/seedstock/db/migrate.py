@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from seedstock.core.errors import Unavailable
 from seedstock.db.engine import Database
 
-HEAD = "0008"
+HEAD = "0009"
 """Revision of the newest migration; `tests/migrations` holds it equal to the versions folder."""
 
 MIGRATIONS = Path(__file__).parent / "migrations"

@@ -9,21 +9,24 @@ import httpx
 import msgspec
 
 from seedstock.core.errors import HubError, Invalid, Unavailable
+from seedstock.evaluation.settings import Order
 
-_PATIENCE_S = 1800.0
+PATIENCE_S = 1800.0
+"""A model may have to be made ready first."""
 _PAUSE_S = 2.0
 
 
-def wait_until_ready(url: str, token: str, model: str, stopping: Callable[[], bool]) -> bool:
-    """Ask for one token until there is one; False when it was told to stop.
+def wait_until_ready(order: Order, stopping: Callable[[], bool], patience_s: float = PATIENCE_S) -> bool:
+    """Greet the model, asking as a question does, until it answers; False when it was told to stop.
 
-    Raises Invalid as the endpoint refuses the model, Unavailable when it is not there for half an hour.
+    Raises Invalid as the endpoint refuses the model or how it is asked, Unavailable when it does not answer for so long.
     """
-    deadline_s = time.monotonic() + _PATIENCE_S
-    body = {"model": model, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 1}
+    deadline_s = time.monotonic() + patience_s
+    greeting = [{"role": "user", "content": "Hello"}]
+    body: dict[str, object] = {"model": order.model, "messages": greeting, **order.sampling.parameters}
     with httpx.Client(trust_env=False, timeout=httpx.Timeout(30, read=900)) as client:
         while not stopping():
-            error = _ask(client, url, token, body)
+            error = _ask(client, order.url, order.token, body)
             if error is None:
                 return True
             if not isinstance(error, Unavailable) or time.monotonic() > deadline_s:

@@ -47,6 +47,8 @@ class SampleLine(msgspec.Struct, frozen=True, omit_defaults=True):
     target: str = ""
     stop_reason: str = ""
     """Why the model stopped; `max_tokens`: it was cut off."""
+    answered_as: str = ""
+    """What whoever runs it elsewhere called the model, often a dated version."""
 
 
 def items_digest(items: Sequence[Item]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -10,6 +10,7 @@ from seedstock.core.errors import Invalid
 from seedstock.core.names import RepoId, RepoType
 from seedstock.evaluation.items import MAX_ITEMS
 from seedstock.evaluation.settings import Sampling
+from seedstock.run.remote.upstream import remote_id
 
 _PREFIX = "datasets/"
 
@@ -25,15 +26,38 @@ class Request(msgspec.Struct, frozen=True):
     """Items; None: as many as the suite has by default."""
     seed: Annotated[int, msgspec.Meta(ge=0, le=(1 << 31) - 1)] = 0
     """Of the items and of the sampling."""
+    sampling: Literal["greedy", "own"] = "greedy"
+    """`own` leaves temperature, `top_p` and seed to the model, for those that take no other."""
+    max_tokens: Annotated[int, msgspec.Meta(ge=1, le=1 << 17)] | None = None
+    """Of an answer; None: as many as the suite says."""
     write_card: bool = False
     priority: str = "normal"
+
+    def sampled(self, max_tokens: int) -> Sampling:
+        """How it is asked, where the suite has answers of at most so many tokens."""
+        most = self.max_tokens or max_tokens
+        return Sampling.own(most) if self.sampling == "own" else Sampling(max_tokens=most, seed=self.seed)
+
+
+class Closed(msgspec.Struct, frozen=True):
+    """What can be known of a model that runs elsewhere: it has no commit."""
+
+    remote_id: int
+    remote: str
+    kind: str
+    """The API that is spoken there."""
+    model: str
+    """Its name there."""
+    revision: int
+    """Of the remote's settings."""
 
 
 class Plan(msgspec.Struct, frozen=True):
     """What would be asked of which model, pinned."""
 
-    repo: str
-    commit: str
+    repo: str | None
+    """None for a model that runs elsewhere, which has no commit and no files either."""
+    commit: str | None
     file: str | None
     suite: str
     suite_version: int
@@ -44,10 +68,13 @@ class Plan(msgspec.Struct, frozen=True):
     seed: int
     limit: int | None
     """None: all rows of a dataset."""
+    closed: Closed | None = None
 
     @property
     def model(self) -> str:
         """The model as the endpoint names it."""
+        if self.closed is not None:
+            return remote_id(self.closed.remote, self.closed.model)
         return f"{self.repo}{f':{self.file}' if self.file else ''}@{self.commit}"
 
 

@@ -1,11 +1,14 @@
 """Results: filed once, shown to whoever may see the model (and the dataset), compared, and written into cards.
 
+A model that runs elsewhere is seen by those who may ask it, and has no card.
+
 The sample-level log is a stored file that no repo names, so that it is read by way of its result alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import msgspec
 
@@ -20,6 +23,7 @@ from seedstock.db.engine import Database
 from seedstock.db.evaluations import EvaluationRow
 from seedstock.db.repos import RepoRow
 from seedstock.evaluation import scoring
+from seedstock.evaluation.boards import Board, Result, boards_of
 from seedstock.evaluation.card_results import CardResult, with_result
 from seedstock.evaluation.catalogue import SUITES
 from seedstock.evaluation.figures import Comparison, by_group, compare, figure
@@ -31,6 +35,8 @@ from seedstock.hub.operations import Put
 from seedstock.hub.reading import Reading
 from seedstock.hub.repos import Repos, repo_id_of
 from seedstock.hub.writing import Writing
+from seedstock.remotes.service import Remotes
+from seedstock.run.remote.upstream import RemoteName, find_remote_name, remote_id
 
 CARD_FILE = "README.md"
 MOST_READ_BYTES = 32 << 20
@@ -38,50 +44,8 @@ MOST_READ_BYTES = 32 << 20
 _SHOWN = 500
 _RANKED = 2000
 _SUITES = 1000
-
-
-class Result(msgspec.Struct, frozen=True):
-    """A result and the repos it is of, all of which the viewer may see."""
-
-    row: EvaluationRow
-    repo: RepoRow
-    dataset: RepoRow | None
-
-    @property
-    def model(self) -> str:
-        """The model as people name it."""
-        return f"{self.repo.repo_id}{f':{self.row.file}' if self.row.file else ''}"
-
-    @property
-    def suite(self) -> str:
-        """The suite by its present name."""
-        return self.dataset.url_path if self.dataset else self.row.suite
-
-
-class Ranked(msgspec.Struct, frozen=True):
-    """A line of a leaderboard."""
-
-    place: int
-    result: Result
-    difference: Comparison | None
-    """From the best, item by item; None for the best itself."""
-
-    @property
-    def level_with_best(self) -> bool:
-        """Whether it cannot be told from the best."""
-        return self.difference is None or not self.difference.distinguishable
-
-
-class Board(msgspec.Struct, frozen=True):
-    """Models that were asked the same questions under the same settings, best first."""
-
-    digest: str
-    lines: tuple[Ranked, ...]
-
-    @property
-    def example(self) -> EvaluationRow:
-        """A result that says what all of the board share."""
-        return self.lines[0].result.row
+_NAMES = 20
+NO_CARD = "A model that runs elsewhere has no card on this hub"
 
 
 class Results:
@@ -93,6 +57,7 @@ class Results:
         repos: Repos,
         reading: Reading,
         writing: Writing,
+        remotes: Remotes,
         content: Content,
         clock: Clock,
     ) -> None:
@@ -100,13 +65,20 @@ class Results:
         self._repos = repos
         self._reading = reading
         self._writing = writing
+        self._remotes = remotes
         self._content = content
         self._clock = clock
 
     def file(
-        self, job_id: int, viewer: Viewer, repo: RepoRow, plan: Plan, items: Sequence[Item], found: Found
+        self,
+        job_id: int,
+        viewer: Viewer,
+        repo: RepoRow | None,
+        plan: Plan,
+        items: Sequence[Item],
+        found: Found,
     ) -> EvaluationRow:
-        """Store what a job found; a job that runs twice has one result."""
+        """Store what a job found of a repo, or of the plan's remote; a job that runs twice has one result."""
         asked, scores = items_digest(items), [sample.score for sample in found.samples]
         whole = figure(scores)
         groups = by_group([item.group for item in items], scores)
@@ -119,9 +91,10 @@ class Results:
             return rows.add_evaluation(
                 connection,
                 job_id=job_id,
-                repo_id=repo.id,
+                repo_id=repo.id if repo else None,
                 commit=plan.commit,
                 file=plan.file,
+                **self._of_remote(viewer, plan, found),
                 suite=plan.suite,
                 suite_version=plan.suite_version,
                 suite_digest=plan.suite_digest,
@@ -143,11 +116,16 @@ class Results:
                 created_at=self._clock(),
             )
 
-    def of(self, viewer: Viewer, repo_id: RepoId) -> list[Result]:
-        """Results of a model that the viewer may see, newest first. Raises RepoNotFound."""
-        repo = self._repos.get(viewer, repo_id)
-        with self._database.read() as connection:
-            found = rows.list_evaluations(connection, repo.id, _SHOWN)
+    def of(self, viewer: Viewer, model: RepoId | RemoteName) -> list[Result]:
+        """Results of a model that the viewer may see, newest first. Raises RepoNotFound, and what `Remotes.offer` does."""
+        if isinstance(model, RemoteName):
+            offer = self._remotes.offer(viewer, remote_id(model.remote, model.model))
+            with self._database.read() as connection:
+                found = rows.list_remote_evaluations(connection, offer.id, model.model, _SHOWN)
+        else:
+            repo = self._repos.get(viewer, model)
+            with self._database.read() as connection:
+                found = rows.list_evaluations(connection, repo.id, _SHOWN)
         return self._visible(viewer, found)
 
     def get(self, viewer: Viewer, number: int) -> Result:
@@ -159,17 +137,23 @@ class Results:
             raise NotFound(f"There is no evaluation {str(number)[:20]}")
         return visible[0]
 
-    def get_of(self, viewer: Viewer, repo_id: RepoId, number: int) -> Result:
-        """One result of a model. Raises RepoNotFound, NotFound."""
-        repo = self._repos.get(viewer, repo_id)
-        found = self.get(viewer, number)
-        if found.repo.id != repo.id:
-            raise NotFound(f"{repo.repo_id} has no evaluation {number}")
+    def get_of(self, viewer: Viewer, model: RepoId | RemoteName, number: int) -> Result:
+        """One result of a model. Raises NotFound, and what `of` does."""
+        if isinstance(model, RemoteName):
+            found = self.get(viewer, number)
+            same = found.closed and find_remote_name(found.model) == model
+        else:
+            repo = self._repos.get(viewer, model)
+            found = self.get(viewer, number)
+            same = found.repo is not None and found.repo.id == repo.id
+        if not same:
+            raise NotFound(f"This model has no evaluation {number}")
         return found
 
     def open_log(self, viewer: Viewer, result: Result) -> Iterator[bytes]:
         """The sample-level log. Raises GatedRepo where the viewer may not read the files of model or dataset."""
-        check(viewer, Action.DOWNLOAD, result.repo)
+        if result.repo is not None:
+            check(viewer, Action.DOWNLOAD, result.repo)
         if result.dataset is not None and not allowed(viewer, Action.DOWNLOAD, result.dataset):
             raise GatedRepo("The questions are of a dataset whose access is restricted")
         file = self._content.get(result.row.log_digest)
@@ -190,17 +174,13 @@ class Results:
                 f"Evaluations {first} and {second} are of different questions",
                 hint="evaluate both on the same suite with the same --seed and --limit",
             )
-        return one, two, compare(_scores(one.row), _scores(two.row))
+        return one, two, compare(one.scores, two.scores)
 
     def boards(self, viewer: Viewer, suite: str) -> list[Board]:
         """Leaderboards of a suite, the one with the most models first; empty where there are none to see."""
         with self._database.read() as connection:
             found = rows.newest_of_suite(connection, suite, _RANKED)
-        grouped: dict[str, list[Result]] = {}
-        for result in self._visible(viewer, found):
-            grouped.setdefault(result.row.board, []).append(result)
-        boards = [Board(digest, _ranked(results)) for digest, results in grouped.items()]
-        return sorted(boards, key=lambda board: (-len(board.lines), -board.example.n, board.digest))
+        return boards_of(self._visible(viewer, found))
 
     def suites(self, viewer: Viewer) -> list[str]:
         """Suites that come with the hub, and datasets with results that the viewer may see."""
@@ -209,12 +189,14 @@ class Results:
         seen = self._repos.by_id(viewer, {id for _, id in found if id is not None})
         return [*SUITES, *dict.fromkeys(suite for suite, id in found if id in seen)]
 
-    def write_card(self, viewer: Viewer, repo_id: RepoId, number: int, base_url: str) -> str:
+    def write_card(self, viewer: Viewer, model: RepoId | RemoteName, number: int, base_url: str) -> str:
         """Write a result into the `model-index` of the card, by one commit; its id.
 
         Raises as `get_of`, Forbidden, Invalid (a card that cannot be read), RefMoved.
         """
-        repo, ref = self._writing.begin(viewer, repo_id, "main")
+        if isinstance(model, RemoteName):
+            raise Invalid(NO_CARD, hint="the result is filed all the same")
+        repo, ref = self._writing.begin(viewer, model, "main")
         result = self.get_of(viewer, repo_id_of(repo), number)
         at = self._reading.repo_at(viewer, repo_id_of(repo))
         held = {entry.path for entry in at.entries}
@@ -224,27 +206,43 @@ class Results:
             if file.data is None:
                 raise Invalid(f"{CARD_FILE} is stored as a large file")
             text = file.data.decode("utf-8", "surrogateescape")
-        changed = with_result(text, repo.name, card_result(result, base_url))
+        changed = with_result(text, repo.name, card_result(result, repo, base_url))
         if changed == text:
             return at.commit.oid
         blob = self._writing.store_blobs(repo, [changed.encode("utf-8", "surrogateescape")])[0]
         message = CommitMessage(f"Add evaluation {number} to the card: {result.suite}")
         return self._writing.commit(viewer, repo, ref, message, [Put(CARD_FILE, blob)], at.commit.oid).oid
 
+    def _of_remote(self, viewer: Viewer, plan: Plan, found: Found) -> dict[str, Any]:
+        """What is filed of a model elsewhere. Raises NotFound if it is not there any more."""
+        closed = plan.closed
+        if closed is None:
+            return {}
+        now = self._remotes.offer(viewer, plan.model).revision
+        answered_as = sorted({sample.answered_as for sample in found.samples if sample.answered_as})
+        known = {
+            "kind": closed.kind,
+            "revisions": sorted({closed.revision, now}),
+            "answered_as": answered_as[:_NAMES],
+        }
+        return {"remote_id": closed.remote_id, "remote_model": closed.model, "closed": known}
+
     def _visible(self, viewer: Viewer, found: Iterable[EvaluationRow]) -> list[Result]:
         listed = list(found)
-        ids = {row.repo_id for row in listed} | {
-            row.dataset_id for row in listed if row.dataset_id is not None
-        }
+        ids = {id for row in listed for id in (row.repo_id, row.dataset_id) if id is not None}
         seen = self._repos.by_id(viewer, ids)
-        return [
-            Result(row, seen[row.repo_id], seen[row.dataset_id] if row.dataset_id is not None else None)
-            for row in listed
-            if row.repo_id in seen and (row.dataset_id is None or row.dataset_id in seen)
-        ]
+        offers = self._remotes.offers(viewer) if any(row.remote_id for row in listed) else {}
+        visible = []
+        for row in listed:
+            repo, dataset = seen.get(row.repo_id or 0), seen.get(row.dataset_id or 0)
+            offer = offers.get(row.remote_id or 0)
+            there = offer is not None and offer.has(row.remote_model or "")
+            if (repo is not None or there) and (row.dataset_id is None or dataset is not None):
+                visible.append(Result(row, repo, dataset, offer.name if offer else ""))
+        return visible
 
 
-def card_result(result: Result, base_url: str) -> CardResult:
+def card_result(result: Result, repo: RepoRow, base_url: str) -> CardResult:
     """What a card says of a result."""
     row = result.row
     shipped = SUITES.get(row.suite)
@@ -264,21 +262,5 @@ def card_result(result: Result, base_url: str) -> CardResult:
             **{key: value for key, value in row.settings.items() if key != "limit"},
         },
         source_name=f"Seedstock evaluation {row.id}, by {row.library}",
-        source_url=f"{base_url}/{result.repo.url_path}/evaluation?result={row.id}",
+        source_url=f"{base_url}/{repo.url_path}/evaluation?result={row.id}",
     )
-
-
-def _scores(row: EvaluationRow) -> list[float]:
-    return [float(digit) for digit in row.scores]
-
-
-def _ranked(results: list[Result]) -> tuple[Ranked, ...]:
-    """Best first; equals share a place."""
-    ordered = sorted(results, key=lambda result: (-result.row.score, result.model.lower()))
-    best = ordered[0]
-    lines: list[Ranked] = []
-    for number, result in enumerate(ordered, 1):
-        level = lines and lines[-1].result.row.score == result.row.score
-        difference = None if result is best else compare(_scores(best.row), _scores(result.row))
-        lines.append(Ranked(lines[-1].place if level else number, result, difference))
-    return tuple(lines)

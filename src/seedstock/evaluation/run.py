@@ -15,14 +15,18 @@ from seedstock.core.clock import now_ms
 from seedstock.core.errors import Invalid
 from seedstock.core.viewer import TokenRole, Viewer
 from seedstock.evaluation import process
-from seedstock.evaluation.endpoint import wait_until_ready
+from seedstock.evaluation.endpoint import PATIENCE_S, wait_until_ready
 from seedstock.evaluation.items import Item, SampleLine, items_digest
+from seedstock.evaluation.request import Plan
 from seedstock.evaluation.settings import Order, Sampling
 from seedstock.jobs.kinds import JobContext
+from seedstock.run.remote.upstream import ApiKind
 
 TIMEOUT_S = 24 * 3600.0
 """Of an evaluation, and so of its token."""
 _CONNECTIONS = 4
+_REMOTE_PATIENCE_S = 120.0
+"""Nothing is made ready there; a key that is refused is refused in an hour too."""
 _SHOWN_SAMPLES = 20
 _POINTS = 100
 
@@ -33,6 +37,33 @@ class Endpoint(msgspec.Struct, frozen=True):
     url: str
     model: str
     sampling: Sampling
+    greeting: Sampling
+    """How it is asked whether it answers."""
+    patience_s: float
+    edition: str = ""
+    """Answers of another edition are not mixed with these."""
+    hint: str | None = None
+    """What to do where the greeting is refused."""
+
+
+def endpoint_of(url: str, plan: Plan) -> Endpoint:
+    """The endpoint for a plan: one token shows that a model is loaded; one elsewhere is greeted as it will be asked."""
+    asked, closed = plan.sampling, plan.closed
+    if closed is None:
+        greeting = msgspec.structs.replace(asked, max_tokens=1)
+        return Endpoint(url, plan.model, asked, greeting, PATIENCE_S)
+    if closed.kind == ApiKind.ANTHROPIC:
+        asked = asked.without_effect()
+    hint = "a model that takes no temperature is asked with `--sampling own`"
+    return Endpoint(
+        url,
+        plan.model,
+        asked,
+        asked,
+        _REMOTE_PATIENCE_S,
+        f"-{closed.revision}",
+        hint if asked.temperature is not None else None,
+    )
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -91,8 +122,8 @@ class EvaluationRun:
         return Found(samples, library.read_text(), spent.total_s)
 
     def _folder(self) -> Path:
-        """Where samples of these items are kept: other items, as of a changed suite, begin anew."""
-        folder = self._context.state_dir / items_digest(self._items)[:16]
+        """Where samples are kept: of other items, as of a changed suite, or of another edition they begin anew."""
+        folder = self._context.state_dir / f"{items_digest(self._items)[:16]}{self._endpoint.edition}"
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
@@ -101,9 +132,13 @@ class EvaluationRun:
         self._context.progress(self._done, "loading the model")
         with self._token() as token, tempfile.TemporaryDirectory() as scratch:
             where = self._endpoint
-            if not wait_until_ready(where.url, token, where.model, stopping):
-                return None
             order = Order(where.url, token, where.model, where.sampling, _CONNECTIONS, scratch)
+            greeting = msgspec.structs.replace(order, sampling=where.greeting)
+            try:
+                if not wait_until_ready(greeting, stopping, where.patience_s):
+                    return None
+            except Invalid as error:
+                raise Invalid(error.message, hint=where.hint) from None
             return process.run(order, left, kept, self._hear, stopping)
 
     @property

@@ -21,6 +21,7 @@ from seedstock.evaluation.settings import Order
 _RETRIES = 6
 _TIMEOUT_S = 900
 _REFUSED = "refused"
+_MAX_NAME_CHARS = 200
 
 
 class Line(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -71,16 +72,12 @@ def _evaluate(order: Order, items: list[Item], out: IO[bytes]) -> str:
     from inspect_ai.dataset import MemoryDataset, Sample
     from inspect_ai.model import GenerateConfig, get_model
 
-    how = order.sampling
     model = get_model(
         f"openai-api/seedstock/{order.model}",
         base_url=f"{order.url}/v1",
         api_key=order.token,
         config=GenerateConfig(
-            temperature=how.temperature,
-            top_p=how.top_p,
-            seed=how.seed,
-            max_tokens=how.max_tokens,
+            extra_body=order.sampling.parameters,
             max_connections=order.connections,
             max_retries=_RETRIES,
             timeout=_TIMEOUT_S,
@@ -100,6 +97,7 @@ def _evaluate(order: Order, items: list[Item], out: IO[bytes]) -> str:
         log_dir=order.log_dir,
         log_samples=False,
         log_realtime=False,
+        log_model_api=True,
         fail_on_error=True,
         max_samples=2 * order.connections,
     )
@@ -128,6 +126,16 @@ def _asker() -> Any:
     return ask()
 
 
+def _answered_as() -> str:
+    """What the hub says of a model elsewhere beside the answer, which the library takes no notice of."""
+    from inspect_ai.event import ModelEvent
+    from inspect_ai.log import transcript
+
+    calls = [event.call for event in transcript().events if isinstance(event, ModelEvent)]
+    response = calls[-1].response if calls and calls[-1] is not None else None
+    return str((response or {}).get("upstream_model") or "")[:_MAX_NAME_CHARS]
+
+
 def _judge(items: dict[str, Item], out: IO[bytes]) -> Any:
     from inspect_ai.scorer import Score, Target, mean, scorer
     from inspect_ai.solver import TaskState
@@ -141,8 +149,9 @@ def _judge(items: dict[str, Item], out: IO[bytes]) -> Any:
             value, passed = judge(item, answer)
             stop = _REFUSED if refused else str(state.output.stop_reason)
             line = SampleLine(
-                item.id, item.prompt, answer, value, passed, item.checks, item.group, item.target, stop
-            )
+                item.id, item.prompt, answer, value, passed, item.checks, item.group, item.target, stop,
+                _answered_as(),
+            )  # fmt: skip
             _say(out, Line(sample=line))
             return Score(value=value)
 

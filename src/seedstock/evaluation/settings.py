@@ -13,9 +13,26 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True):
     api: str = "chat/completions"
     """The model's own chat template is used, as an application would."""
     max_tokens: int
-    temperature: float = 0.0
-    top_p: float = 1.0
-    seed: int = 0
+    temperature: float | None = 0.0
+    """None, here and below: left out, so that the model's own holds."""
+    top_p: float | None = 1.0
+    seed: int | None = 0
+
+    @classmethod
+    def own(cls, max_tokens: int) -> Sampling:
+        """The model's own, for models that take no other."""
+        return cls(max_tokens=max_tokens, temperature=None, top_p=None, seed=None)
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """As they are sent. What takes no temperature knows the limit under its newer name alone."""
+        limit = "max_tokens" if self.temperature is not None else "max_completion_tokens"
+        found = {"temperature": self.temperature, "top_p": self.top_p, "seed": self.seed}
+        return {limit: self.max_tokens} | {name: one for name, one in found.items() if one is not None}
+
+    def without_effect(self) -> Sampling:
+        """The same as few APIs refuse it: with the likeliest token always, neither `top_p` nor a seed changes anything."""
+        return msgspec.structs.replace(self, top_p=None, seed=None) if self.temperature == 0 else self
 
     @property
     def digest(self) -> str:

@@ -16,8 +16,10 @@ from seedstock.http import anthropic
 from seedstock.http.errors import status_of, to_response
 from seedstock.http.generation import generate, identify_api_caller
 from seedstock.http.routing import Call, Routes, json_response, read_body
+from seedstock.hub.runnable import ability_of
 from seedstock.remotes.remote import RemoteModel
 from seedstock.run.apis import Api, parse_request
+from seedstock.run.engines.base import Ability
 from seedstock.run.remote.upstream import find_remote_name
 from seedstock.run.request_checks import MAX_BODY_BYTES
 
@@ -63,7 +65,9 @@ def models(call: Call) -> dict[str, Any]:
     """Every model that the caller may run, in OpenAI's shape or in Anthropic's."""
     if call.viewer.anonymous:
         raise Unauthenticated("Sign in or send a token to list models")
-    found = [_model(call, repo) for repo in call.hub.models.list(call.viewer)]
+    repos = call.hub.models.list(call.viewer)
+    able = call.hub.models.abilities(call.viewer, repos)
+    found = [_model(call, repo, able.get(repo.id)) for repo in repos]
     found += [_remote_model(call, remote) for remote in call.hub.remotes.models(call.viewer)]
     if _is_anthropic(call):
         ends = (found[0]["id"], found[-1]["id"]) if found else (None, None)
@@ -78,7 +82,7 @@ def model(call: Call) -> dict[str, Any]:
     if find_remote_name(name) is not None:
         return _remote_model(call, call.hub.remotes.model(call.viewer, name))
     at = call.hub.models.get(call.viewer, name)
-    found = _model(call, at.repo)
+    found = _model(call, at.repo, ability_of(at.entries, at.metadata))
     if (
         not call.viewer.anonymous
         and not _is_anthropic(call)
@@ -107,6 +111,7 @@ def _needs(call: Call, name: str) -> dict[str, Any]:
         "slots": found.slots,
         "memory_bytes": memory,
         "fits": fit.fits,
+        "abilities": found.abilities,
     }
 
 
@@ -115,8 +120,9 @@ def _is_anthropic(call: Call) -> bool:
     return "anthropic-version" in call.request.headers
 
 
-def _model(call: Call, repo: RepoRow) -> dict[str, Any]:
-    return _listed(call, repo.repo_id, repo.created_at, repo.namespace)
+def _model(call: Call, repo: RepoRow, ability: Ability | None) -> dict[str, Any]:
+    found = _listed(call, repo.repo_id, repo.created_at, repo.namespace)
+    return found if ability is None or _is_anthropic(call) else found | {"abilities": [ability]}
 
 
 def _remote_model(call: Call, model: RemoteModel) -> dict[str, Any]:

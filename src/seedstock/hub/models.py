@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -28,10 +29,19 @@ from seedstock.hub.model_folders import ModelFolders, link_to
 from seedstock.hub.preparation import Preparation
 from seedstock.hub.reading import Reading, RepoAt
 from seedstock.hub.repos import RepoMoved, repo_id_of
-from seedstock.hub.runnable import ADAPTER_WEIGHTS, WHOLE, Kind, base_of, kind_of, parts_of, pick_gguf
+from seedstock.hub.runnable import (
+    ADAPTER_WEIGHTS,
+    WHOLE,
+    Kind,
+    ability_of,
+    base_of,
+    kind_of,
+    parts_of,
+    pick_gguf,
+)
 from seedstock.hub.trees import Entry
 from seedstock.run.engine_cache import Made
-from seedstock.run.engines.base import AdapterFile, ModelFile
+from seedstock.run.engines.base import Ability, AdapterFile, ModelFile
 
 _NAME = re.compile(r"(?P<ns>[^/@:]+)/(?P<name>[^/@:]+)(?P<rest>[@:].*)?\Z", re.DOTALL)
 _ADAPTER_TAG = "peft"
@@ -130,6 +140,15 @@ class Models:
             if named is not None and named.runnable:
                 found[at.repo.id] = at.repo
         return sorted(found.values(), key=lambda repo: (repo.name.lower(), repo.id))[:limit]
+
+    def abilities(self, viewer: Viewer, found: Sequence[RepoRow]) -> dict[int, Ability]:
+        """What each of the repos that `list` gave is for; see `ability_of`."""
+        heads = self._reading.heads(viewer, found)
+        return {at.repo.id: ability_of(at.entries, at.metadata) for at in heads}
+
+    def writes(self, viewer: Viewer, at: RepoAt) -> bool:
+        """Whether it `runs` and makes text, which encoders do not."""
+        return self.runs(viewer, at) and ability_of(at.entries, at.metadata) is Ability.GENERATION
 
     def get(self, viewer: Viewer, name: str) -> RepoAt:
         """One runnable repo. Raises RepoNotFound."""

@@ -12,6 +12,8 @@ from seedstock.core.names import RepoId, RepoType
 from seedstock.hub.trees import Entry
 from seedstock.metadata.summary import RepoMetadata
 from seedstock.metadata.tags import ADAPTER_CONFIG
+from seedstock.run.engines.base import Ability
+from seedstock.run.engines.llama_cpp_memory import ENCODERS
 from seedstock.run.engines.transformers_engine import MODULES
 
 CONVERTED = frozenset({"llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "phi3"})
@@ -62,6 +64,16 @@ def kind_of(entries: list[Entry], metadata: RepoMetadata) -> Kind | None:
     if {ADAPTER_CONFIG, ADAPTER_WEIGHTS} <= paths and base_of(metadata) is not None:
         return Kind.ADAPTER
     return None
+
+
+def ability_of(entries: list[Entry], metadata: RepoMetadata) -> Ability:
+    """What a model that runs is for, as far as its files tell before it is loaded: encoders only embed."""
+    first = pick_gguf(entries, None)
+    if first is None:
+        embeds = any(entry.path == MODULES for entry in entries)
+    else:
+        embeds = any(panel.path == first.path and panel.architecture in ENCODERS for panel in metadata.panels)
+    return Ability.EMBEDDINGS if embeds else Ability.GENERATION
 
 
 def _is_loadable(config: dict[str, Any], paths: set[str]) -> bool:

@@ -61,6 +61,21 @@ class RemoteModel(msgspec.Struct, frozen=True):
     created_at: int
 
 
+class Offer(msgspec.Struct, frozen=True):
+    """A remote to those who may use it."""
+
+    id: int
+    name: str
+    kind: ApiKind
+    models: list[str] | None
+    revision: int
+    """Another after each change of its settings."""
+
+    def has(self, model: str) -> bool:
+        """Whether a model may be asked for by that name."""
+        return is_model_name(model) if self.models is None else model in self.models
+
+
 class Tested(msgspec.Struct, frozen=True):
     """How an upstream answered when it was asked for its models."""
 

@@ -27,7 +27,7 @@ from seedstock.db import remotes as rows
 from seedstock.db.engine import Database
 from seedstock.db.remotes import RemoteRow
 from seedstock.remotes.probe import list_models
-from seedstock.remotes.remote import Change, NewRemote, Remote, RemoteModel, Tested, checked_models
+from seedstock.remotes.remote import Change, NewRemote, Offer, Remote, RemoteModel, Tested, checked_models
 from seedstock.remotes.sealing import Sealer
 from seedstock.run.remote.runner import LocatedRemote
 from seedstock.run.remote.upstream import (
@@ -38,7 +38,6 @@ from seedstock.run.remote.upstream import (
     check_key,
     check_remote_name,
     find_remote_name,
-    is_model_name,
     remote_id,
 )
 
@@ -144,14 +143,9 @@ class Remotes:
 
     def models(self, viewer: Viewer) -> list[RemoteModel]:
         """The models that a viewer may use, by remote."""
-        if not self.enabled or viewer.anonymous:
-            return []
-        with self._database.read() as connection:
-            found, allowed = rows.list_remotes(connection), rows.accounts_by_remote(connection)
         return [
             RemoteModel(remote_id(row.name, model), row.name, row.created_at)
-            for row in found
-            if may_use_remote(viewer, everyone=row.everyone, account_ids=allowed.get(row.id, {}))
+            for row in self._usable(viewer)
             for model in (row.listed if row.models is None else row.models)
         ]
 
@@ -160,10 +154,31 @@ class Remotes:
         row, _ = self._offered(viewer, name)
         return RemoteModel(name, row.name, row.created_at)
 
+    def offer(self, viewer: Viewer, name: str) -> Offer:
+        """The remote of a model that the viewer may ask. Raises as `locate`."""
+        row, _ = self._offered(viewer, name)
+        self._key(row)
+        return _offer(row)
+
+    def offers(self, viewer: Viewer) -> dict[int, Offer]:
+        """All remotes that the viewer may use, by number."""
+        return {row.id: _offer(row) for row in self._usable(viewer)}
+
     def locate(self, viewer: Viewer, name: str) -> LocatedRemote:
         """What to ask for a model. Raises Unauthenticated, Forbidden, NotFound, and Unavailable if its key cannot be read."""
         row, model = self._offered(viewer, name)
         return LocatedRemote(self._upstream(row), model)
+
+    def _usable(self, viewer: Viewer) -> list[RemoteRow]:
+        if not self.enabled or viewer.anonymous:
+            return []
+        with self._database.read() as connection:
+            found, allowed = rows.list_remotes(connection), rows.accounts_by_remote(connection)
+        return [
+            row
+            for row in found
+            if may_use_remote(viewer, everyone=row.everyone, account_ids=allowed.get(row.id, {}))
+        ]
 
     def _offered(self, viewer: Viewer, name: str) -> tuple[RemoteRow, str]:
         if viewer.anonymous:
@@ -178,7 +193,7 @@ class Remotes:
             asked is None
             or row is None
             or not may_use_remote(viewer, everyone=row.everyone, account_ids=account_ids)
-            or not (is_model_name(asked.model) if row.models is None else asked.model in row.models)
+            or not _offer(row).has(asked.model)
         ):
             raise NotFound(f"The model {name[:300]!r} does not exist or cannot be run")
         return row, asked.model
@@ -245,6 +260,10 @@ class Remotes:
         account_rows.insert_audit(
             connection, self._clock(), viewer.account_id, viewer.name, action, name, detail
         )
+
+
+def _offer(row: RemoteRow) -> Offer:
+    return Offer(row.id, row.name, ApiKind(row.kind), row.models, row.changed_at)
 
 
 def _named(change: Change) -> list[str]:

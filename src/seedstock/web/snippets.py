@@ -25,7 +25,7 @@ def hub_snippets(base_url: str) -> tuple[Snippet, ...]:
 
 
 def repo_snippets(
-    repo: RepoId, base_url: str, *, uses_transformers: bool, gguf: bool, runnable: bool
+    repo: RepoId, base_url: str, *, uses_transformers: bool, gguf: bool, runnable: bool, talks: bool
 ) -> tuple[Snippet, ...]:
     """How to use one repository; only the ways that its files and this hub support."""
     snippets = list(_download_snippets(repo, base_url))
@@ -37,8 +37,8 @@ def repo_snippets(
         snippets.append(Snippet("llama.cpp", f"export HF_ENDPOINT={base_url}\nllama-cli -hf {repo}"))
     if runnable:
         snippets[0:0] = [
-            Snippet("OpenAI", _OPENAI.format(base_url=base_url, repo=repo)),
-            Snippet("curl", _CURL.format(base_url=base_url, repo=repo)),
+            Snippet("OpenAI", (_OPENAI if talks else _OPENAI_VECTORS).format(base_url=base_url, repo=repo)),
+            Snippet("curl", (_CURL if talks else _CURL_VECTORS).format(base_url=base_url, repo=repo)),
         ]
     return tuple(snippets)
 
@@ -80,9 +80,22 @@ reply = client.chat.completions.create(
 )
 print(reply.choices[0].message.content)"""
 
+_OPENAI_VECTORS = """\
+from openai import OpenAI
+
+client = OpenAI(base_url="{base_url}/v1", api_key="hf_...")
+answer = client.embeddings.create(model="{repo}", input=["What is grafting?"])
+print(answer.data[0].embedding)"""
+
 _CURL = """\
 curl {base_url}/v1/chat/completions \\
   -H "Authorization: Bearer $HF_TOKEN" \\
   -H "Content-Type: application/json" \\
   -d '{{"model": "{repo}",
        "messages": [{{"role": "user", "content": "What is grafting?"}}]}}'"""
+
+_CURL_VECTORS = """\
+curl {base_url}/v1/embeddings \\
+  -H "Authorization: Bearer $HF_TOKEN" \\
+  -H "Content-Type: application/json" \\
+  -d '{{"model": "{repo}", "input": ["What is grafting?"]}}'"""

@@ -65,7 +65,7 @@ class Shelf:
         self.jobs += 1
         planned = Plan(
             repo=repo.repo_id, commit=COMMIT, file=plan.get("file"),
-            suite=data.url_path if data else "arithmetic", suite_version=1, suite_digest="d" * 64,
+            suite=data.url_path if data else "arithmetic", suite_version=1, suite_digest=plan.get("digest", "d" * 64),
             dataset_id=data.id if data else None, dataset_commit=COMMIT if data else None,
             sampling=Sampling(max_tokens=plan.get("max_tokens", 64)), seed=0, limit=None,
         )  # fmt: skip

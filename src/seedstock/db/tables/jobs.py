@@ -102,10 +102,16 @@ class _Evaluations(TypedColumns):
     id: Named[int] = Column(BigId, primary_key=True)
     job_id: Named[int] = Column(BigId, unique=True)
     """Each job files one result, however often it runs."""
-    repo_id: Named[int] = Column(BigId, ForeignKey("repos.id", ondelete="CASCADE"))
-    commit: Named[str] = Column(String(40))
+    repo_id: Named[int | None] = Column(BigId, ForeignKey("repos.id", ondelete="CASCADE"))
+    """None for a model that runs elsewhere: it has `remote_id`, `remote_model` and `closed` in place of a commit."""
+    commit: Named[str | None] = Column(String(40))
     file: Named[str | None] = Column(String(250))
     """File or quantisation, where one was named."""
+    remote_id: Named[int | None] = Column(BigId, ForeignKey("remotes.id", ondelete="CASCADE"))
+    remote_model: Named[str | None] = Column(String(200))
+    """The name that it has there."""
+    closed: Named[dict[str, Any] | None] = Column(Json)
+    """What else is known: the API's kind, revisions of the remote's settings, what the upstream called the model."""
     suite: Named[str] = Column(String(250))
     """Name of a shipped suite, or `datasets/namespace/name` as it was called."""
     suite_version: Named[int]
@@ -143,6 +149,7 @@ evaluations = sa.Table(
     metadata,
     _Evaluations,
     Index(None, "repo_id", "id"),
+    Index(None, "remote_id", "remote_model", "id"),
     Index(None, "suite", "board"),
     sqlite_autoincrement=True,
 )

@@ -1,4 +1,4 @@
-"""Evaluations of hosted models: asked for, shown, compared, ranked, and written into cards."""
+"""Evaluations of models, hosted or elsewhere: asked for, shown, compared, ranked, and written into cards."""
 
 from __future__ import annotations
 
@@ -9,45 +9,53 @@ from starlette.responses import Response, StreamingResponse
 
 from seedstock.core.clock import iso
 from seedstock.core.errors import Invalid
+from seedstock.core.names import RepoId
+from seedstock.evaluation.boards import Board, Ranked, Result
 from seedstock.evaluation.catalogue import SUITES
+from seedstock.evaluation.estimate import estimate, in_words
 from seedstock.evaluation.request import Plan, Request
-from seedstock.evaluation.results import Board, Ranked, Result
 from seedstock.http.routing import Call, Routes, json_response
+from seedstock.run.remote.upstream import RemoteName
 
 routes = Routes()
 
-_ADDRESS = "/api/models/{ns}/{name}/evaluations"
+_MODELS = ("/api/models/{ns}/{name}", "/api/models/remote/{remote}/{model:path}")
 _MOST = 1 << 53
 
 
-@routes.add("POST", "/api/models/{ns}/{name}/evaluate", limit_bytes=20_000)
+def _at(suffix: str) -> list[str]:
+    """The addresses for models of the hub, and for those that run elsewhere."""
+    return [f"{address}/{suffix}" for address in _MODELS]
+
+
+@routes.add("POST", *_at("evaluate"), limit_bytes=20_000)
 def evaluate(call: Call) -> Response:
     """Ask a model the questions of a suite: JSON `{"suite": "arithmetic", "revision"?, "file"?, "limit"?, "seed"?, "write_card"?, ...}`.
 
-    Answers 202 and a job. With `?dry_run=true` nothing is asked, and the answer says what would be.
+    Answers 202 and a job; `estimate` says how much would be asked at most. With `?dry_run=true` nothing is.
     """
     request = call.json(Request)
     evaluations = call.hub.evaluations
     if call.flag("dry_run"):
-        return json_response(_planned(evaluations.plan(call.viewer, call.repo_id(), request)))
-    number, plan = evaluations.start(call.viewer, call.repo_id(), request, call.base_url)
+        return json_response(_planned(evaluations.plan(call.viewer, _model(call), request)))
+    number, plan = evaluations.start(call.viewer, _model(call), request, call.base_url)
     answer = {"job": number, "status": f"{call.base_url}/api/jobs/{number}"} | _planned(plan)
     return json_response(answer, 202)
 
 
-@routes.add("GET", _ADDRESS)
+@routes.add("GET", *_at("evaluations"))
 def evaluations(call: Call) -> list[dict[str, Any]]:
     """What a model scored, newest first; results on datasets that the caller may not see are left out."""
-    return [_shown(found) for found in call.hub.evaluations.results.of(call.viewer, call.repo_id())]
+    return [_shown(found) for found in call.hub.evaluations.results.of(call.viewer, _model(call))]
 
 
-@routes.add("GET", _ADDRESS + "/{id:int}")
+@routes.add("GET", *_at("evaluations/{id:int}"))
 def evaluation(call: Call) -> dict[str, Any]:
     """One result."""
     return _shown(_found(call))
 
 
-@routes.add("GET", _ADDRESS + "/{id:int}/samples")
+@routes.add("GET", *_at("evaluations/{id:int}/samples"))
 def samples(call: Call) -> Response:
     """The sample-level log, as JSON lines: every question, the whole answer, and what each check said."""
     found = _found(call)
@@ -61,11 +69,11 @@ def samples(call: Call) -> Response:
     return StreamingResponse(log, 200, headers, "application/jsonl")
 
 
-@routes.add("POST", _ADDRESS + "/{id:int}/card", limit_bytes=20_000)
+@routes.add("POST", *_at("evaluations/{id:int}/card"), limit_bytes=20_000)
 def write_card(call: Call) -> dict[str, Any]:
     """Write a result into the `model-index` of the model's card, by one commit; takes the right to write."""
     number = int(call.param("id"))
-    commit = call.hub.evaluations.results.write_card(call.viewer, call.repo_id(), number, call.base_url)
+    commit = call.hub.evaluations.results.write_card(call.viewer, _model(call), number, call.base_url)
     return {"commit": commit}
 
 
@@ -106,22 +114,35 @@ def leaderboard(call: Call) -> dict[str, Any]:
     return {"suite": suite, "boards": [_board(board) for board in boards]}
 
 
+def _model(call: Call) -> RepoId | RemoteName:
+    if "remote" in call.request.path_params:
+        return RemoteName(call.param("remote"), call.param("model"))
+    return call.repo_id()
+
+
 def _found(call: Call) -> Result:
-    return call.hub.evaluations.results.get_of(call.viewer, call.repo_id(), int(call.param("id")))
+    return call.hub.evaluations.results.get_of(call.viewer, _model(call), int(call.param("id")))
 
 
 def _planned(plan: Plan) -> dict[str, Any]:
     shown: dict[str, Any] = msgspec.to_builtins(plan)
     del shown["dataset_id"]
-    return shown | {"model": plan.model}
+    if plan.closed is not None:
+        del shown["closed"]["remote_id"]
+    expected = estimate(plan)
+    said = {"estimate": msgspec.to_builtins(expected) | {"text": in_words(expected)}}
+    return shown | {"model": plan.model} | said
 
 
 def _shown(found: Result) -> dict[str, Any]:
     row = found.row
     return {
         "id": row.id,
-        "repo": found.repo.repo_id,
+        "model": found.model,
+        "repo": found.repo.repo_id if found.repo else None,
         "commit": row.commit,
+        "closed": found.closed,
+        "remote": _remote(found),
         "file": row.file,
         "suite": found.suite,
         "suiteVersion": row.suite_version,
@@ -140,6 +161,20 @@ def _shown(found: Result) -> dict[str, Any]:
         "durationS": row.duration_s,
         "ranBy": row.ran_by,
         "createdAt": iso(row.created_at),
+    }
+
+
+def _remote(found: Result) -> dict[str, Any] | None:
+    """What is known of a model that runs elsewhere."""
+    row = found.row
+    if row.closed is None:
+        return None
+    return {
+        "name": found.remote,
+        "kind": row.closed["kind"],
+        "model": row.remote_model,
+        "revisions": row.closed["revisions"],
+        "answeredAs": row.closed["answered_as"],
     }
 
 

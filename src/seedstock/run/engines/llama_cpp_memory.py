@@ -23,7 +23,7 @@ _F16_BYTES = 2
 _MAX_LAYERS = 65_536
 _LAST = 3
 _POOLINGS = frozenset({1, 2, _LAST})  # mean, of the first token, of the last; 4 ranks pairs of texts
-_ENCODERS = frozenset(
+ENCODERS = frozenset(
     [
         "bert",
         "modern-bert",
@@ -36,6 +36,7 @@ _ENCODERS = frozenset(
         "gemma-embedding",
     ]
 )
+"""Architectures that turn texts into vectors and write none."""
 _NO_TEXT = frozenset({"t5encoder", "clip", "wavtokenizer-dec"})
 
 
@@ -71,7 +72,7 @@ class _Shape:
             raise ModelNotRunnable(
                 f"This GGUF file holds no model of text ({kind} {self._architecture})".rstrip()
             )
-        self._encodes = self._architecture in _ENCODERS
+        self._encodes = self._architecture in ENCODERS
         pooling = self._number("pooling_type", 0)
         self._pooled = self._encodes or pooling in _POOLINGS
         self._whole = self._encodes or (self._pooled and pooling != _LAST)

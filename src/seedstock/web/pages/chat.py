@@ -72,6 +72,8 @@ def chat_tab(call: Call) -> Response:
             "Nothing in this repository can be run by an engine of this hub: GGUF files can, weights of Llama, Mistral"
             " and Qwen models, and adapters of such models that are here."
         )
+    elif not call.hub.models.writes(call.viewer, at):
+        blocked = "This model makes no text: it turns texts into vectors, at /v1/embeddings."
     elif call.viewer.anonymous:
         blocked = _SIGN_IN
     elif not allowed(call.viewer, Action.DOWNLOAD, at.repo):

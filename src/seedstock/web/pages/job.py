@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 from starlette.responses import Response
@@ -85,7 +86,9 @@ def _page(call: Call, row: JobRow, said: Summary) -> JobPage:
 
 def _made(result: dict[str, Any]) -> Link | None:
     """What the job left, where it can be looked at."""
-    repo, number = result.get("repo"), result.get("evaluation")
+    repo, number, remote = result.get("repo"), result.get("evaluation"), result.get("remote")
+    if isinstance(remote, str):
+        return Link(f"{remote}, evaluation {number}", f"/{quote(remote)}?result={number}")
     if not isinstance(repo, str):
         return None
     if isinstance(number, int):

@@ -6,12 +6,12 @@ from urllib.parse import quote, urlencode
 
 from starlette.responses import Response
 
+from seedstock.evaluation.boards import Board, Ranked
 from seedstock.evaluation.catalogue import SUITES
-from seedstock.evaluation.results import Board, Ranked
 from seedstock.http.routing import Call
 from seedstock.web.pages.answer import moment, page_routes, show
-from seedstock.web.pages.evaluation import band_of
-from seedstock.web.views.common import Choice, Fact
+from seedstock.web.pages.evaluation_result import band_of
+from seedstock.web.views.common import Choice, Fact, Link
 from seedstock.web.views.evaluation import LeaderboardPage, LineView
 
 routes = page_routes()
@@ -39,7 +39,7 @@ def leaderboard(call: Call) -> Response:
         about=shipped.about if shipped else _DATASET,
         boards=tuple(
             Choice(
-                f"{one.example.n} questions, seed {one.example.seed}, {one.example.settings.get('max_tokens')} tokens",
+                f"{one.example.n} questions, seed {one.example.seed}, {_settings(one)}",
                 f"/leaderboard?{urlencode({'suite': suite, 'board': one.digest[:16]})}",
                 one is board,
                 len(one.lines),
@@ -49,8 +49,15 @@ def leaderboard(call: Call) -> Response:
         facts=_facts(board) if board else (),
         lines=tuple(map(_line, board.lines)) if board else (),
         json_href=f"/api/leaderboard?suite={quote(suite, safe='')}",
+        elsewhere=tuple(Link(one.id, f"/{quote(one.id)}") for one in call.hub.remotes.models(call.viewer)),
     )
     return show(call, page)
+
+
+def _settings(board: Board) -> str:
+    how = board.example.settings
+    own = "" if how.get("temperature") is not None else ", own sampling"
+    return f"{how.get('max_tokens')} tokens{own}"
 
 
 def _label(suite: str) -> str:
@@ -77,11 +84,12 @@ def _line(line: Ranked) -> LineView:
     return LineView(
         place=line.place,
         model=found.model,
-        href=f"/{found.repo.url_path}",
-        result_href=f"/{found.repo.url_path}/evaluation?result={row.id}",
-        commit=row.commit,
+        href=found.address.removesuffix("/evaluation") if found.repo else found.address,
+        result_href=f"{found.address}?result={row.id}",
+        commit=row.commit or "",
         band=band_of(found.model, row.score, row.low, row.high),
         level_with_best=line.level_with_best,
         difference=difference,
         at=moment(row.created_at),
+        closed=found.closed,
     )

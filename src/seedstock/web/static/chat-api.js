@@ -44,10 +44,11 @@ export async function api(method, path, body, options = {}) {
   return response.json();
 }
 
-/** All models that the viewer may run: [{id, owner, closed}]. */
+/** All models that the viewer may talk to: [{id, owner, closed}]. Encoders are left out; of a remote model nothing is known. */
 export async function listModels() {
   const { data } = await api("GET", "/v1/models");
-  return data.map((model) => ({ id: model.id, owner: model.owned_by ?? "", closed: model.closed === true || model.openness === "closed" }));
+  const talking = data.filter((model) => !model.abilities || model.abilities.includes("generation"));
+  return talking.map((model) => ({ id: model.id, owner: model.owned_by ?? "", closed: model.closed === true || model.openness === "closed" }));
 }
 
 /** Fills a select with models; keeps or adds `chosen`. */

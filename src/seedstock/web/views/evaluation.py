@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import msgspec
 
-from seedstock.web.views.common import Choice, Fact, Notice, Page, Pagination
+from seedstock.web.views.common import Choice, Fact, Link, Notice, Page, Pagination
 from seedstock.web.views.replications import BandView
 from seedstock.web.views.repos import RepoHeaderView
 
@@ -19,6 +19,8 @@ class SuiteView(msgspec.Struct, frozen=True):
     title: str
     about: str
     items: int
+    cost: str = ""
+    """What it takes of a model that runs elsewhere."""
 
 
 class ResultView(msgspec.Struct, frozen=True):
@@ -68,23 +70,42 @@ class DetailView(msgspec.Struct, frozen=True):
     pagination: Pagination | None = None
 
 
-class EvaluationPage(Page, frozen=True):
-    """The form for those who may, the results, and one of them whole."""
+class EvaluationPanel(msgspec.Struct, frozen=True):
+    """The form for those who may, the results, and one of them whole; `url` is where all of it is."""
 
-    template: ClassVar[str] = "repo_evaluation.html"
-
-    header: RepoHeaderView
+    url: str
     suites: tuple[SuiteView, ...]
     fields: dict[str, str]
     results: tuple[ResultView, ...] = ()
     detail: DetailView | None = None
     may_start: bool = False
     may_write: bool = False
+    closed: bool = False
+    """Of a model that runs elsewhere."""
     notice: Notice | None = None
 
 
+class EvaluationPage(Page, frozen=True):
+    """What a model of the hub scored."""
+
+    template: ClassVar[str] = "repo_evaluation.html"
+
+    panel: EvaluationPanel
+    header: RepoHeaderView
+
+
+class RemoteEvaluationPage(Page, frozen=True):
+    """What a model scored that runs elsewhere."""
+
+    template: ClassVar[str] = "remote_evaluation.html"
+
+    panel: EvaluationPanel
+    model: str
+    remote: str
+
+
 class LineView(msgspec.Struct, frozen=True):
-    """A line of a leaderboard; `difference` from the best, item by item, with its interval."""
+    """A line of a leaderboard; `difference` from the best, item by item, with its interval. A closed one has no commit."""
 
     place: int
     model: str
@@ -95,6 +116,7 @@ class LineView(msgspec.Struct, frozen=True):
     level_with_best: bool
     difference: str
     at: datetime
+    closed: bool = False
 
 
 class LeaderboardPage(Page, frozen=True):
@@ -109,3 +131,5 @@ class LeaderboardPage(Page, frozen=True):
     facts: tuple[Fact, ...] = ()
     lines: tuple[LineView, ...] = ()
     json_href: str = ""
+    elsewhere: tuple[Link, ...] = ()
+    """Models that run elsewhere and that the viewer may evaluate."""

@@ -131,6 +131,8 @@ class RepoHeaderView(msgspec.Struct, frozen=True):
     parameters: int | None = None
     base_models: tuple[BaseModelView, ...] = ()
     runnable: bool = False
+    talks: bool = False
+    """Whether what runs makes text; encoders only embed."""
     can_write: bool = False
     can_admin: bool = False
     snippets: tuple[Snippet, ...] = ()
