@@ -163,6 +163,24 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Most kept answers per prompt; 0: all."""
 
 
+class Eval(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Answers of a model to the items of a dataset, each scored. Rows: `prompt` or `messages`, and what the rewards look at."""
+
+    metric: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+    """What the score is called, such as `pass@1`."""
+    rewards: Annotated[list[Reward], msgspec.Meta(min_length=1)]
+    n: Count
+    """Items, from the first."""
+    samples: Count
+    """Answers to each item; its score is their mean."""
+    temperature: Annotated[float, msgspec.Meta(ge=0)]
+    top_p: Annotated[float, msgspec.Meta(gt=0, le=1)]
+    max_new_tokens: Count
+    batch_size: Count = 64
+    """Answers written at a time."""
+    rows: list[Rows] = msgspec.field(default_factory=lambda: [Rows()])
+
+
 class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A number for the tensors whose name contains `filter`: one, or several that are interpolated over the layers."""
 
@@ -245,7 +263,12 @@ METHODS: dict[str, type[msgspec.Struct]] = {
     "grpo": Grpo,
     "distil": Distil,
     "sample": Sample,
+    "eval": Eval,
     "merge": Merge,
     "quantize": Quantize,
     "convert": Convert,
+    "script": Script,
 }
+"""The closed set of what a stage may do; `run_stage.OPERATIONS` says by what code."""
+GIVES_DATA = frozenset({"sample", "eval"})
+"""Operations whose output is a dataset; that of `script` may be either, and of the others is a model."""

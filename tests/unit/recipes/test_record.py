@@ -140,7 +140,7 @@ def test_the_command_explains_a_run_and_checks_its_outputs(
     for words in (
         f"recipe:  tiny {record.recipe_digest}",
         "stage:   sft (sft): 50 CPU s, 2 files, 2 tensors, sha256:",
-        "metric:  pass@1 of sft, replica: 0.5000 over 4 items",
+        "metric:  pass@1 of sft, replica: 0.5000 (0.1500 to 0.8500) over 4 items",
         "ran by:  worker-1 (hub-worker)",
         "verdict: bit-exact: every tensor is equal, and every file",
         "outputs: all 2 files of stage sft are as recorded",
