@@ -17,7 +17,7 @@ from seedstock.core.errors import Integrity
 ITEMS_FILE = "data.jsonl"
 
 
-class Item(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Item(msgspec.Struct, frozen=True):
     """One item with the model's answers to it."""
 
     item: int
@@ -27,10 +27,10 @@ class Item(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     scores: list[float]
     """Of each answer, 0 to 1."""
 
-    @property
-    def mean(self) -> float:
-        """The item's own score."""
-        return sum(self.scores) / len(self.scores)
+
+class _Scores(msgspec.Struct, frozen=True):
+    item: int
+    scores: list[float]
 
 
 class Score(msgspec.Struct, frozen=True):
@@ -41,6 +41,9 @@ class Score(msgspec.Struct, frozen=True):
     high: float
     items: int
 
+    def __str__(self) -> str:
+        return f"{self.value:.4f} (95 % interval {self.low:.4f} to {self.high:.4f}, n = {self.items})"
+
 
 def score_of(means: Sequence[float]) -> Score:
     """The score of items, each 0 to 1."""
@@ -48,12 +51,15 @@ def score_of(means: Sequence[float]) -> Score:
     return Score(sum(means) / len(means), low, high, len(means))
 
 
-def read_items(output: Path) -> list[Item]:
-    """The items in the order of the data. Raises Integrity for what no stage `eval` wrote."""
+def read_means(output: Path) -> list[float]:
+    """The score of each item, in the order of the data. Raises Integrity for what no stage `eval` wrote."""
+    found = []
     try:
-        lines = (output / ITEMS_FILE).read_bytes().splitlines()
-        found = [msgspec.json.decode(line, type=Item) for line in lines]
-    except (OSError, msgspec.MsgspecError) as error:
+        with (output / ITEMS_FILE).open("rb") as file:
+            for line in file:
+                row = msgspec.json.decode(line, type=_Scores)
+                found.append(sum(row.scores) / len(row.scores))
+    except (OSError, msgspec.MsgspecError, ZeroDivisionError) as error:
         raise Integrity(f"{output} holds no evaluation: {str(error)[:200]}") from error
     if not found:
         raise Integrity(f"{output} holds an evaluation of no items")

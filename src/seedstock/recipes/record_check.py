@@ -24,11 +24,11 @@ class OutputCheck(msgspec.Struct, frozen=True):
 
 
 def find_stage(record: RunRecord, stage: str | None) -> StageFact:
-    """A stage of the record by name; None: the last one. Raises NotFound."""
+    """A stage of the record by name; None: the last one that makes a model, if one does. Raises NotFound."""
     if not record.stages:
         raise NotFound("The record has no outputs: the run ended before a stage was done")
     if stage is None:
-        return record.stages[-1]
+        return ([fact for fact in record.stages if fact.op not in GIVES_DATA] or record.stages)[-1]
     for fact in record.stages:
         if fact.stage == stage:
             return fact

@@ -14,7 +14,7 @@ import msgspec
 
 from seedstock.adapt.launch import Launcher, Say
 from seedstock.adapt.methods import Eval, Reward
-from seedstock.adapt.scores import read_items
+from seedstock.adapt.scores import read_means
 from seedstock.adapt.stage import Stage, find_stage, write_stage
 from seedstock.recipes.recipe import Claim, Recipe
 from seedstock.recipes.record import MetricFact
@@ -42,7 +42,7 @@ class Evaluator:
             shutil.rmtree(work, ignore_errors=True)
         _lay_out(stage, model, data, work)
         self._launcher.run(work, self._say, self._stopping)
-        return _means(work / "output")
+        return read_means(work / "output")
 
     def _stage(self, recipe: Recipe, claim: Claim) -> Stage:
         wanted, how = claim.eval, recipe.determinism
@@ -73,7 +73,7 @@ def evaluated(runs: Sequence[Sequence[StageRun]]) -> list[MetricFact]:
     for run in (run for seed in runs for run in seed if run.stage.op == "eval"):
         found.setdefault(run.name, []).append(run)
     return [
-        metric_fact(name, same[0].result["metric"], "replica", [_means(run.output) for run in same])
+        metric_fact(name, same[0].result["metric"], "replica", [read_means(run.output) for run in same])
         for name, same in found.items()
     ]
 
@@ -92,7 +92,3 @@ def _lay_out(stage: Stage, model: Path, data: Path, work: Path) -> None:
         link = work / "inputs" / role
         link.unlink(missing_ok=True)
         link.symlink_to(folder.absolute())
-
-
-def _means(output: Path) -> Scores:
-    return [item.mean for item in read_items(output)]

@@ -13,7 +13,7 @@ pytest.importorskip("trl")
 from seedstock.adapt.methods import METHODS
 from seedstock.adapt.rewards.intervals import wilson
 from seedstock.adapt.run_stage import OPERATIONS
-from seedstock.adapt.scores import read_items
+from seedstock.adapt.scores import read_means
 from seedstock.adapt.stage import Event
 from seedstock.core.errors import Integrity
 from seedstock.recipes.outputs import describe_output
@@ -58,9 +58,7 @@ def test_every_item_is_scored_as_sampling_rewards_the_same_answers(tmp_path: Pat
     assert found["score"] == pytest.approx(mean)
     assert (found["score_low"], found["score_high"]) == pytest.approx(wilson(6 * mean, 6))
     assert (found["items"], found["completions"], found["metric"]) == (6, 24, "pass@1")
-    assert [item.mean for item in read_items(tmp_path / "eval" / "output")] == [
-        sum(row["scores"]) / 4 for row in rows
-    ]
+    assert read_means(tmp_path / "eval" / "output") == [sum(row["scores"]) / 4 for row in rows]
     assert [step for step, _ in measured(events, "score")] == [2, 4, 6]
     assert measured(events, "score")[-1][1] == pytest.approx(mean)
     card = (tmp_path / "eval" / "output" / "README.md").read_text()
@@ -176,13 +174,13 @@ def test_what_cannot_be_evaluated_is_refused_with_what_to_do(tmp_path: Path) -> 
 
 def test_what_no_evaluation_wrote_is_not_read_as_one(tmp_path: Path) -> None:
     with pytest.raises(Integrity, match="holds no evaluation"):
-        read_items(tmp_path)
+        read_means(tmp_path)
     (tmp_path / "data.jsonl").write_text(json.dumps({"prompt": "x", "reward": 1.0}) + "\n")
     with pytest.raises(Integrity, match="holds no evaluation"):
-        read_items(tmp_path)
+        read_means(tmp_path)
     (tmp_path / "data.jsonl").write_text("")
     with pytest.raises(Integrity, match="no items"):
-        read_items(tmp_path)
+        read_means(tmp_path)
 
 
 def test_it_says_how_far_it_is(tmp_path: Path) -> None:

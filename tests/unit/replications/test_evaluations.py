@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from seedstock.adapt.scores import read_items
+from seedstock.adapt.scores import read_means
 from seedstock.core.errors import Invalid
 from seedstock.db import job_events
 from seedstock.hub.commits import CommitMessage
@@ -70,7 +70,7 @@ def test_a_replication_evaluates_what_it_made_and_record_graph_and_page_have_the
     row = nursery.hub.replications.of(eve, POET)[0]
     run = read_run(verify_record(row.record, [nursery.hub.records.key.public]))
     output = tmp_path / "again" / "seed-0" / "after" / "output"
-    items = [item.mean for item in read_items(output)]
+    items = read_means(output)
     assert [(fact.stage, fact.metric, fact.model, fact.items) for fact in run.metrics] == [
         ("after", "short answers", "replica", [items])
     ]
@@ -121,7 +121,7 @@ def test_a_recipe_with_an_evaluation_runs_from_its_folder(tiny_base: Path, tmp_p
     assert one[0].digest != other[0].digest, "another seed, other answers"
     assert one[0].digest == describe_output(one[0].output, "dataset").tree
     (fact,) = evaluated(runs)
-    means = [[item.mean for item in read_items(run.output)] for run in (one[0], other[0])]
+    means = [read_means(run.output) for run in (one[0], other[0])]
     assert (fact.stage, fact.metric, fact.n, fact.items) == ("score", "short answers", 8, means)
     assert fact.value == pytest.approx((one[0].result["score"] + other[0].result["score"]) / 2)
 

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from seedstock.adapt.methods import Eval
-from seedstock.adapt.scores import Item, Score, read_items, score_of
+from seedstock.adapt.scores import Item, Score, read_means, score_of
 from seedstock.adapt.stage import Event, Stage
 from seedstock.adapt.train.answering import Answer, Answering, Counts, Row
 from seedstock.adapt.train.model import Say
@@ -77,10 +77,9 @@ class _Evaluation(Answering[Counts]):
 
     def finish(self, folder: Path) -> dict[str, Any]:
         done = self.counts
-        items = read_items(self.work / "state")
-        score = score_of([item.mean for item in items])
+        score = score_of(read_means(self.work / "state"))
         (folder / "README.md").write_text(_readme(self._eval, score, done), encoding="utf-8")
-        self.say(Event(log=f"{self._eval.metric}: {_in_words(score)}"))
+        self.say(Event(log=f"{self._eval.metric}: {score}"))
         return {
             "metric": self._eval.metric,
             "score": score.value,
@@ -94,15 +93,11 @@ class _Evaluation(Answering[Counts]):
         }
 
 
-def _in_words(score: Score) -> str:
-    return f"{score.value:.4f} (95 % interval {score.low:.4f} to {score.high:.4f}) over {score.items} items"
-
-
 def _readme(method: Eval, score: Score, done: Counts) -> str:
     by = ", ".join(reward.fn for reward in method.rewards)
     cut = f" {done.unfinished} of {done.completions} answers were cut off at {method.max_new_tokens} tokens."
     return (
         f"# {method.metric}\n\n"
-        f"{_in_words(score)}, each answered {method.samples} times (temperature {method.temperature:g}, "
+        f"{score}: each item answered {method.samples} times (temperature {method.temperature:g}, "
         f"top-p {method.top_p:g}) and scored by {by}.{cut if done.unfinished else ''}\n"
     )
