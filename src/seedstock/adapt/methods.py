@@ -15,6 +15,8 @@ Size = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
 Seed = Annotated[int, msgspec.Meta(ge=0, le=4_000_000_000)]
 """NumPy takes 32 bits, and replications count up from it."""
 Share = Annotated[float, msgspec.Meta(ge=0, lt=1)]
+Metric = Annotated[str, msgspec.Meta(pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,200}\Z")]
+"""A name on one line: it is printed and stands in headings."""
 
 
 class Lora(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -166,7 +168,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class Eval(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Answers of a model to the items of a dataset, each scored. Rows: `prompt` or `messages`, and what the rewards look at."""
 
-    metric: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+    metric: Metric
     """What the score is called, such as `pass@1`."""
     rewards: Annotated[list[Reward], msgspec.Meta(min_length=1)]
     n: Count

@@ -148,6 +148,13 @@ def test_evaluations_of_what_is_made_run_with_it_and_those_of_other_models_do_no
         part_for(recipe, "of_base")
 
 
+@pytest.mark.parametrize("name", ["\\u001b[2J", "one\\n", ""])
+def test_the_name_of_a_score_is_one_line(name: str) -> None:
+    text = stage("score", "student", "test").replace("short answers", name)
+    with pytest.raises(Invalid, match=r"stage\.score\.args\.metric"):
+        read_recipe(pinned() + text)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "needed"),
     [
