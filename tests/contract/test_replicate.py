@@ -190,6 +190,32 @@ def test_the_record_holds_offline_and_a_changed_byte_is_seen(maker: Maker, tmp_p
     assert subprocess.run(command, env=environ, check=False).returncode != 0
 
 
+def test_the_command_says_what_the_recipe_evaluates(maker: Maker) -> None:
+    stage = """
+[stage.score]
+op = "eval"
+inputs = { base = "sft", data = "test" }
+[stage.score.args]
+metric = "exact answers"
+rewards = [{ fn = "exact", weight = 1.0, args = {} }]
+n = 20
+samples = 2
+temperature = 1.0
+top_p = 1.0
+max_new_tokens = 8
+batch_size = 64
+rows = [{ input = "data", split = "train", columns = {} }]
+"""
+    repo = variant(maker, "parrot-scored", CLAIM, stage + CLAIM)
+    done = maker.command("replicate", repo, "--smoke")
+    assert done.returncode == 1, "two steps reproduce nothing"
+    assert re.search(
+        r"^exact answers of stage score: 0\.\d{4} \(95 % interval 0\.\d{4} to 0\.\d{4}, n = 1\)$",
+        done.stdout,
+        re.MULTILINE,
+    ), done.stdout + done.stderr
+
+
 def test_a_model_without_a_recipe_is_told_so(maker: Maker) -> None:
     done = maker.command("replicate", "ada/parrot-base")
     assert done.returncode == 3

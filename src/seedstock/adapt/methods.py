@@ -15,6 +15,8 @@ Size = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
 Seed = Annotated[int, msgspec.Meta(ge=0, le=4_000_000_000)]
 """NumPy takes 32 bits, and replications count up from it."""
 Share = Annotated[float, msgspec.Meta(ge=0, lt=1)]
+Metric = Annotated[str, msgspec.Meta(pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,200}\Z")]
+"""A name on one line: it is printed and stands in headings."""
 
 
 class Lora(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -163,6 +165,24 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Most kept answers per prompt; 0: all."""
 
 
+class Eval(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Answers of a model to the items of a dataset, each scored. Rows: `prompt` or `messages`, and what the rewards look at."""
+
+    metric: Metric
+    """What the score is called, such as `pass@1`."""
+    rewards: Annotated[list[Reward], msgspec.Meta(min_length=1)]
+    n: Count
+    """Items, from the first."""
+    samples: Count
+    """Answers to each item; its score is their mean."""
+    temperature: Annotated[float, msgspec.Meta(ge=0)]
+    top_p: Annotated[float, msgspec.Meta(gt=0, le=1)]
+    max_new_tokens: Count
+    batch_size: Count = 64
+    """Answers written at a time."""
+    rows: list[Rows] = msgspec.field(default_factory=lambda: [Rows()])
+
+
 class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A number for the tensors whose name contains `filter`: one, or several that are interpolated over the layers."""
 
@@ -245,7 +265,12 @@ METHODS: dict[str, type[msgspec.Struct]] = {
     "grpo": Grpo,
     "distil": Distil,
     "sample": Sample,
+    "eval": Eval,
     "merge": Merge,
     "quantize": Quantize,
     "convert": Convert,
+    "script": Script,
 }
+"""The closed set of what a stage may do; `run_stage.OPERATIONS` says by what code."""
+GIVES_DATA = frozenset({"sample", "eval"})
+"""Operations whose output is a dataset; that of `script` may be either, and of the others is a model."""

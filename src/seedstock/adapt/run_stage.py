@@ -22,7 +22,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from seedstock.adapt.methods import METHODS, Script
+from seedstock.adapt.methods import METHODS
 from seedstock.adapt.output import finish_output, finished_result
 from seedstock.adapt.platform_facts import platform_facts
 from seedstock.adapt.stage import LESS_MEMORY, Event, Stage, Stopped, read_stage
@@ -36,12 +36,12 @@ OPERATIONS = {
     "grpo": "seedstock.adapt.train.grpo:run",
     "distil": "seedstock.adapt.train.distil:run",
     "sample": "seedstock.adapt.train.sample:run",
+    "eval": "seedstock.adapt.train.evaluate:run",
     "merge": "seedstock.adapt.merge.stage:run",
     "quantize": "seedstock.adapt.gguf_stage:run",
     "convert": "seedstock.adapt.gguf_stage:run",
     "script": "seedstock.adapt.script_stage:run",
 }
-_ARGUMENTS: dict[str, type[msgspec.Struct]] = {**METHODS, "script": Script}
 STOPPED_STATUS = 75  # EX_TEMPFAIL
 
 
@@ -154,10 +154,10 @@ def _checked_stage(work: Path) -> Stage:
         raise Invalid(f"The stage cannot be read: {error}") from error
     except msgspec.MsgspecError as error:
         raise Invalid(f"The stage is malformed: {error}") from error
-    if stage.op not in OPERATIONS or stage.op not in _ARGUMENTS:
+    if stage.op not in OPERATIONS:
         raise Invalid(f"There is no operation {stage.op!r}", hint=f"Known: {', '.join(OPERATIONS)}")
     try:
-        msgspec.convert(stage.args, _ARGUMENTS[stage.op])
+        msgspec.convert(stage.args, METHODS[stage.op])
     except msgspec.ValidationError as error:
         raise Invalid(f"The arguments of {stage.op} are wrong: {error}") from error
     return stage

@@ -82,5 +82,13 @@ def read_stage(work: Path) -> Stage:
     return msgspec.json.decode((work / STAGE_FILE).read_bytes(), type=Stage)
 
 
+def find_stage(work: Path) -> Stage | None:
+    """The stage that a folder was laid out for; None where it was not, or not to the end."""
+    try:
+        return read_stage(work)
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
 class Stopped(Exception):
     """An operation was asked to stop and has saved its state; running the stage again goes on from there."""

@@ -18,7 +18,7 @@ _TAIL_LINES = 20
 _SHOWN_PROMPT = 60
 # What people look at while a model learns; the rest is in the page's plots and in --json.
 _FIRST = (
-    "step", "loss", "eval_loss", "reward", "eval_reward", "eval_pass", "kl", "completion_length", "kept", "tokens_per_s",
+    "step", "loss", "eval_loss", "reward", "eval_reward", "eval_pass", "kl", "completion_length", "kept", "score", "tokens_per_s",
 )  # fmt: skip
 
 

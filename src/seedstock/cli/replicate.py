@@ -67,6 +67,9 @@ def _show(answer: dict[str, Any]) -> None:
 
 
 def _judge(result: dict[str, Any], *, quiet: bool) -> None:
+    for score in () if quiet else result.get("scores", ()):
+        ends = f"95 % interval {score['low']:.4f} to {score['high']:.4f}, n = {score['items']}"
+        click.echo(f"{score['metric']} of stage {score['stage']}: {score['value']:.4f} ({ends})")
     text = f"{result['verdict']}: {result['reason']}"
     if result["verdict"] not in _REPRODUCED:
         raise Invalid(f"Not reproduced. {text}")

@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Of a run record: check this folder against what the run made.",
 )
-@click.option("--stage", metavar="S", help="With --outputs: of which stage. [default: the last]")
+@click.option(
+    "--stage", metavar="S", help="With --outputs: of which stage. [default: the last that makes a model]"
+)
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
 def verify_record(
     file: Path, keys: tuple[Path, ...], outputs: Path | None, stage: str | None, as_json: bool

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from seedstock.adapt.located import Located, Path
-from seedstock.recipes.operations import OPERATIONS
+from seedstock.adapt.methods import METHODS
 from seedstock.recipes.reading import PINS, check_arguments, is_pinned
 from seedstock.recipes.toml_lines import TomlText, read_toml
 from seedstock.recipes.writing import Edits
@@ -82,7 +82,7 @@ def _complete(toml: TomlText, edits: Edits, name: str, stage: dict[str, Any], re
     """Write out the arguments that a stage leaves to the defaults of today."""
     path: Path = ("stage", name, "args")
     op = stage.get("op")
-    if not isinstance(op, str) or op not in OPERATIONS:
+    if not isinstance(op, str) or op not in METHODS:
         return
     args = stage["args"]
     if op == "script":

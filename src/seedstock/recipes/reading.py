@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from seedstock.adapt.located import Located, Path, dotted
+from seedstock.adapt.methods import METHODS, Eval
 from seedstock.core.errors import BadPath
 from seedstock.core.names import check_file_path
 from seedstock.openness.canonical import canonical_json, sha256_of
-from seedstock.recipes.operations import NONE, OPERATIONS
-from seedstock.recipes.recipe import SCHEMA, FileInput, GeneratorInput, Recipe
+from seedstock.recipes.operations import NONE
+from seedstock.recipes.recipe import REWARD_FILES, SCHEMA, FileInput, GeneratorInput, Recipe
 from seedstock.recipes.references import check_references
 from seedstock.recipes.toml_lines import read_toml
 
@@ -124,12 +126,22 @@ def _arguments(located: Located, recipe: Recipe, name: str, *, complete: bool) -
         raise located.error(where, message, hint=hint)
     if stage.op == "script":
         _check_file(located, (*path, "file"), args["file"])
+    if isinstance(checked, Eval):
+        _check_evaluation(located, ("stage", name, "inputs"), checked, stage.inputs)
     dtype = args.get("dtype")
     if dtype in {"float32", "bfloat16"} and stage.op != "merge" and dtype != recipe.determinism.dtype:
         message = f'{dotted((*path, "dtype"))} is not that of [determinism]; "auto" means that one'
         raise located.error((*path, "dtype"), message)
     found: dict[str, Any] = _written(msgspec.to_builtins(checked), args)
     return found
+
+
+def _check_evaluation(located: Located, path: Path, args: Eval, inputs: Mapping[str, str]) -> None:
+    """That a stage `eval` has what it asks, what it asks about and what judges the answers."""
+    files = [REWARD_FILES for reward in args.rewards if reward.fn == "python_file"]
+    for role in ("base", *(rows.input for rows in args.rows), *files):
+        if role not in inputs:
+            raise located.error(path, f"{dotted(path)}: the evaluation needs the input {role}")
 
 
 def check_arguments(
@@ -139,7 +151,7 @@ def check_arguments(
     as where they belong and their default. Raises Invalid.
     """
     path: Path = ("stage", name, "args")
-    kind = OPERATIONS[op]
+    kind = METHODS[op]
     optional = {field.name for field in msgspec.structs.fields(kind) if _allows_none(field.type)}
     args = {key: None if key in optional and value == NONE else value for key, value in written.items()}
     document = {"stage": {name: {"args": args}}}

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from seedstock.adapt.methods import Count, Seed, Size
+from seedstock.adapt.methods import Count, Metric, Seed, Size
 from seedstock.adapt.rewards.registry import admins_rewards
 
 SCHEMA = "hub-recipe/1"
@@ -141,7 +141,7 @@ class Claim(_Part, frozen=True, kw_only=True):
     """What the author says that the model does."""
 
     stage: str
-    metric: Line
+    metric: Metric
     eval: Evaluation
     value: Annotated[float, msgspec.Meta(ge=0, le=1)]
     """A share: the mean score of the items."""

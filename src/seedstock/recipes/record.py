@@ -17,6 +17,7 @@ from seedstock.openness.records import Statement, Subject, VerifiedRecord, sign_
 from seedstock.openness.signing_keys import HubKey, PublicKey
 from seedstock.recipes.outputs import OutputDigest
 from seedstock.recipes.platform import platform_class
+from seedstock.recipes.statistics import wilson
 from seedstock.recipes.trust import Outcome, Runner, Trust, trust_of
 from seedstock.recipes.verdict import Judgement, Verdict
 
@@ -69,16 +70,28 @@ class StageFact(_Fact, frozen=True, kw_only=True):
 
 
 class MetricFact(_Fact, frozen=True, kw_only=True):
-    """A claim's metric of one model, item by item."""
+    """A metric of one model, item by item: a claim's, or that of a stage `eval`."""
 
     stage: str
     metric: str
     model: str
-    """`original` or `replica`."""
+    """`original`, or `replica`: what the run itself made."""
     value: float
     n: int
     items: list[list[float]]
     """Seeds x items."""
+
+
+class StageScore(msgspec.Struct, frozen=True):
+    """What a stage `eval` found: the mean over items and seeds, with Wilson's 95 % interval at that many items."""
+
+    stage: str
+    metric: str
+    value: float
+    low: float
+    high: float
+    items: int
+    seeds: int
 
 
 class RunRecord(_Fact, frozen=True, kw_only=True):
@@ -105,6 +118,17 @@ class RunRecord(_Fact, frozen=True, kw_only=True):
     def platform_class(self) -> str:
         """Within one, equal stages give equal bytes."""
         return platform_class(self.environment)
+
+    @property
+    def scores(self) -> list[StageScore]:
+        """What the recipe's own stages `eval` found, in their order."""
+        stages = {stage.stage for stage in self.stages if stage.op == "eval"}
+        return [
+            StageScore(fact.stage, fact.metric, fact.value, ends.low, ends.high, fact.n, len(fact.items))
+            for fact in self.metrics
+            if fact.stage in stages
+            for ends in [wilson(fact.value, fact.n)]
+        ]
 
     @property
     def outcome(self) -> Outcome:

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import msgspec
 
+from seedstock.adapt.methods import GIVES_DATA
 from seedstock.core.errors import NotFound
-from seedstock.recipes.operations import GIVES_DATA
 from seedstock.recipes.outputs import OutputDigest, describes, file_sha256, list_files
 from seedstock.recipes.record import RunRecord, StageFact
+from seedstock.recipes.statistics import wilson
 
 MAX_NAMED = 20
 
@@ -23,11 +24,11 @@ class OutputCheck(msgspec.Struct, frozen=True):
 
 
 def find_stage(record: RunRecord, stage: str | None) -> StageFact:
-    """A stage of the record by name; None: the last one. Raises NotFound."""
+    """A stage of the record by name; None: the last one that makes a model, if one does. Raises NotFound."""
     if not record.stages:
         raise NotFound("The record has no outputs: the run ended before a stage was done")
     if stage is None:
-        return record.stages[-1]
+        return ([fact for fact in record.stages if fact.op not in GIVES_DATA] or record.stages)[-1]
     for fact in record.stages:
         if fact.stage == stage:
             return fact
@@ -74,8 +75,10 @@ def explain(record: RunRecord) -> list[str]:
             f"stage:   {stage.stage} ({stage.op}): {how}, {files} files{weights}, {stage.output.tree[:19]}"
         )
     lines += [
-        f"metric:  {item.metric} of {item.stage}, {item.model}: {item.value:.4f} over {item.n} items"
+        f"metric:  {item.metric} of {item.stage}, {item.model}: {item.value:.4f}"
+        f" ({ends.low:.4f} to {ends.high:.4f}) over {item.n} items"
         for item in record.metrics
+        for ends in [wilson(item.value, item.n)]
     ]
     lines.append(
         f"ran on:  platform class {record.platform_class[7:19]}, threads {record.environment.get('threads', '?')}"

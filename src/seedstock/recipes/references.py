@@ -6,8 +6,8 @@ import difflib
 import re
 
 from seedstock.adapt.located import Located, Path, dotted
+from seedstock.adapt.methods import GIVES_DATA, METHODS
 from seedstock.recipes.margins import margin_of
-from seedstock.recipes.operations import GIVES_DATA, OPERATIONS
 from seedstock.recipes.recipe import DatasetInput, FileInput, GeneratorInput, Recipe
 
 _MODEL_ROLES = re.compile(r"(?:base|adapter|teacher|tokenizer|model_[0-9]{1,3})\Z")
@@ -22,9 +22,9 @@ def check_references(located: Located, recipe: Recipe) -> None:
             raise located.error(path, f"{dotted(path)}: an input has that name too", key=True)
     for name, stage in recipe.stage.items():
         path = ("stage", name)
-        if stage.op not in OPERATIONS:
+        if stage.op not in METHODS:
             message = f"{dotted((*path, 'op'))}: {stage.op[:40]!r} is no operation"
-            raise located.error((*path, "op"), message, hint=f"one of {', '.join(sorted(OPERATIONS))}")
+            raise located.error((*path, "op"), message, hint=f"one of {', '.join(sorted(METHODS))}")
         if not stage.inputs and stage.op != "script":
             raise located.error((*path, "inputs"), f"{dotted((*path, 'inputs'))} names no input")
         for role, source in stage.inputs.items():

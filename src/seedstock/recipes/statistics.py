@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from seedstock.adapt.rewards import intervals
 from seedstock.core.errors import Invalid
 
 Scores = NDArray[np.float64]
@@ -41,13 +42,8 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def wilson(share: float, n: float, confidence: float = 0.95) -> Interval:
-    """Wilson's interval for a share of `n` independent items (E. B. Wilson, 1927)."""
-    if n <= 0:
-        return Interval(0.0, 1.0)
-    z = _NORMAL.inv_cdf(0.5 + confidence / 2)
-    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return Interval(max(0.0, centre - half), min(1.0, centre + half))
+    """Wilson's interval for a share of `n` independent items."""
+    return Interval(*intervals.wilson(share * n, n, confidence))
 
 
 def as_scores(values: Sequence[Sequence[float]] | Scores) -> Scores:

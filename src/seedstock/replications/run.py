@@ -21,7 +21,7 @@ from seedstock.recipes.recipe import Recipe
 from seedstock.recipes.record import InputFact, MetricFact, RunRecord
 from seedstock.recipes.trust import Runner
 from seedstock.recipes.verdict import Evidence, Failure, Judgement, Measured, StageFacts, judge
-from seedstock.replications.measuring import Evaluator, Scores
+from seedstock.replications.measuring import Evaluator, evaluated, metric_fact
 from seedstock.replications.request import Request, seeded, shortened
 from seedstock.replications.sources import Found
 from seedstock.variants.execution import Execution, StageRun
@@ -153,7 +153,7 @@ class ReplicationRun:
         ]
         theirs = [evaluator.scores(recipe, claim, original, data, folder / "original")]
         for model, scores in (("original", theirs), ("replica", ours)):
-            self._items.append(_metric(claim.stage, claim.metric, model, scores))
+            self._items.append(metric_fact(claim.stage, claim.metric, model, scores))
         return Measured(claim=claim, original=theirs, replica=ours)
 
     def _output(self, seed: int) -> Path:
@@ -190,7 +190,7 @@ class ReplicationRun:
             environment=environment_of(runs),
             runner=Runner(id="worker", kind="hub-worker", owner=f"hub:{owner}"),
             log_sha256=hashlib.sha256(said.encode()).hexdigest(),
-            metrics=self._items,
+            metrics=[*evaluated(self._runs), *self._items],
             judgement=judgement,
             foreign_code=bool(self._recipe.foreign_code),
             smoke=self._request.smoke,
@@ -233,15 +233,3 @@ def _inputs(recipe: Recipe) -> list[InputFact]:
             )
         )
     return found
-
-
-def _metric(stage: str, metric: str, model: str, scores: list[Scores]) -> MetricFact:
-    flat = [value for seed in scores for value in seed]
-    return MetricFact(
-        stage=stage,
-        metric=metric,
-        model=model,
-        value=sum(flat) / len(flat),
-        n=len(scores[0]),
-        items=scores,
-    )

@@ -137,7 +137,9 @@ class Replications:
                 created_at=self._clock(),
             )
         judgement = msgspec.to_builtins(finished.judgement)
-        return {"replication": number, "repo": at.repo.repo_id, "commit": at.commit.oid, **judgement}
+        scores = msgspec.to_builtins(finished.scores)
+        where = {"replication": number, "repo": at.repo.repo_id, "commit": at.commit.oid}
+        return {**where, "scores": scores, **judgement}
 
     def of(self, viewer: Viewer, repo_id: RepoId) -> list[ReplicationRow]:
         """Replications of a repo that the viewer may read, newest first. Raises RepoNotFound."""

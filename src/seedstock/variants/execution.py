@@ -16,11 +16,12 @@ from typing import Any
 import msgspec
 
 from seedstock.adapt.launch import Launcher, StageStopped
+from seedstock.adapt.methods import GIVES_DATA
 from seedstock.adapt.output import write_durably
-from seedstock.adapt.stage import Event, Stage, read_stage, write_stage
+from seedstock.adapt.stage import Event, Stage, find_stage, write_stage
 from seedstock.jobs.kinds import JobContext
 from seedstock.recipes.graph import as_stage, order
-from seedstock.recipes.operations import GIVES_DATA, script_of
+from seedstock.recipes.operations import script_of
 from seedstock.recipes.outputs import content_digest
 from seedstock.recipes.recipe import Recipe
 from seedstock.variants.publishing import digests_of
@@ -148,7 +149,7 @@ class Execution:
 
     def _prepare(self, work: Path, stage: Stage, name: str) -> None:
         """Lay the folder out anew, but keep the checkpoints of the same stage."""
-        if work.exists() and _read(work) != stage:
+        if work.exists() and find_stage(work) != stage:
             shutil.rmtree(work)
         write_stage(work, stage)
         for role, source in self._recipe.stage[name].inputs.items():
@@ -184,16 +185,9 @@ def _cut_torn_line(path: Path) -> None:
         file.truncate(said.rfind(b"\n") + 1)
 
 
-def _read(work: Path) -> Stage | None:
-    try:
-        return read_stage(work)
-    except (OSError, msgspec.MsgspecError):
-        return None
-
-
 def _find_done(work: Path, stage: Stage, name: str) -> StageRun | None:
     """The stage as an earlier attempt finished it."""
-    if _read(work) != stage or not (work / _DONE).exists():
+    if find_stage(work) != stage or not (work / _DONE).exists():
         return None
     done = msgspec.json.decode((work / _DONE).read_bytes())
     return StageRun(stage=stage, name=name, output=work / "output", **done)

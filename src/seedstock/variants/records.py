@@ -8,9 +8,9 @@ from pathlib import Path
 
 import msgspec
 
+from seedstock.adapt.methods import GIVES_DATA
 from seedstock.openness.hub_records import HubRecords
 from seedstock.recipes.graph import stage_digests
-from seedstock.recipes.operations import GIVES_DATA
 from seedstock.recipes.outputs import describe_output
 from seedstock.recipes.reading import recipe_digest
 from seedstock.recipes.recipe import Recipe

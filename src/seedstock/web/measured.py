@@ -11,6 +11,7 @@ from seedstock.web.views.plots import PlotView, SeriesView
 PLOTS = (
     ("Loss", ("loss", "eval_loss")),
     ("Reward", ("reward", "eval_reward")),
+    ("Score", ("score",)),
     ("KL", ("kl",)),
     ("Completion length", ("completion_length", "completions/mean_length")),
     ("Accuracy", ("accuracy", "mean_token_accuracy", "rewards/accuracies")),

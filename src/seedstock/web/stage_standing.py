@@ -15,7 +15,7 @@ from seedstock.web.stage_graph import Box, spark, tall_drawing, wide_drawing
 from seedstock.web.views.common import Fact
 from seedstock.web.views.stages import StageState, StagesView, StageView
 
-_MAIN_CURVES = ("reward", "loss", "eval_reward", "eval_loss")
+_MAIN_CURVES = ("reward", "loss", "eval_reward", "eval_loss", "score")
 """What is drawn in a stage's box: the first of these that it measured."""
 _SPARK_POINTS = 60
 SPARK_WIDTH, SPARK_HEIGHT = 156, 28

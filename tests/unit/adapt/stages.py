@@ -59,6 +59,7 @@ def lay_out(
     work: Path,
     op: str,
     rows: list[dict[str, Any]],
+    /,
     *,
     base: Path | None = None,
     stage: dict[str, Any] | None = None,

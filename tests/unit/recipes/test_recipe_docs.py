@@ -8,8 +8,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from seedstock.adapt.methods import METHODS
 from seedstock.core.errors import Invalid
-from seedstock.recipes.operations import OPERATIONS
 from seedstock.recipes.reading import read_recipe
 from seedstock.recipes.recipe import Budget, Claim, Determinism, Environment, Evaluation, Recipe, RecipeStage
 from seedstock.recipes.verdict import Verdict
@@ -27,7 +27,7 @@ def said(text: str) -> str:
 
 
 def test_the_example_is_a_recipe_once_it_is_pinned() -> None:
-    assert list(read_recipe(pinned(EXAMPLE)).stage) == ["sft", "small"]
+    assert list(read_recipe(pinned(EXAMPLE)).stage) == ["sft", "score", "small"]
 
 
 def test_the_errors_are_those_that_are_said() -> None:
@@ -59,5 +59,5 @@ def test_the_errors_are_those_that_are_said() -> None:
 def test_every_key_operation_and_verdict_is_named() -> None:
     parts = (Budget, Claim, Determinism, Environment, Evaluation, Recipe, RecipeStage)
     names = {field.encode_name for part in parts for field in msgspec.structs.fields(part)}
-    for name in names | OPERATIONS.keys() | {verdict.value for verdict in Verdict}:
+    for name in names | METHODS.keys() | {verdict.value for verdict in Verdict}:
         assert re.search(rf"`[^`]*\b{re.escape(name)}\b[^`]*`", PAGE), name

@@ -18,9 +18,10 @@ from seedstock.cli.main import cli
 from seedstock.core.errors import Integrity, Unauthenticated, UnsupportedFormat
 from seedstock.openness.records import Statement, sign_record
 from seedstock.openness.signing_keys import HubKey
+from seedstock.recipes.outputs import OutputDigest
 from seedstock.recipes.platform import platform_class
 from seedstock.recipes.record import RunRecord, run_statement, sign_run, verify_run
-from seedstock.recipes.record_check import check_output
+from seedstock.recipes.record_check import check_output, find_stage
 from seedstock.recipes.trust import Trust
 from tests.unit.recipes.records import ENVIRONMENT, KEY, record_of, write_output
 
@@ -129,6 +130,17 @@ def test_outputs_on_disk_are_held_against_the_record(record: RunRecord, output: 
     assert extra == "extra.bin is not among what was made"
 
 
+def test_outputs_are_those_of_the_model_though_it_was_evaluated_last(record: RunRecord, output: Path) -> None:
+    made = record.stages[0].output
+    score = msgspec.structs.replace(
+        record.stages[0], stage="score", op="eval", output=OutputDigest({"data.jsonl": "3" * 64}, made.tree)
+    )
+    both = msgspec.structs.replace(record, stages=[*record.stages, score])
+    assert check_output(both, output).stage == "sft"
+    assert check_output(both, output, "score").problems
+    assert find_stage(msgspec.structs.replace(record, stages=[score]), None).stage == "score"
+
+
 def test_the_command_explains_a_run_and_checks_its_outputs(
     record: RunRecord, output: Path, tmp_path: Path
 ) -> None:
@@ -140,7 +152,7 @@ def test_the_command_explains_a_run_and_checks_its_outputs(
     for words in (
         f"recipe:  tiny {record.recipe_digest}",
         "stage:   sft (sft): 50 CPU s, 2 files, 2 tensors, sha256:",
-        "metric:  pass@1 of sft, replica: 0.5000 over 4 items",
+        "metric:  pass@1 of sft, replica: 0.5000 (0.1500 to 0.8500) over 4 items",
         "ran by:  worker-1 (hub-worker)",
         "verdict: bit-exact: every tensor is equal, and every file",
         "outputs: all 2 files of stage sft are as recorded",

@@ -53,6 +53,7 @@ METHOD_SHAPES: Mapping[str, tuple[Shape, ...]] = {
     "grpo": (Shape.PROMPT,),
     "distil": (Shape.MESSAGES, Shape.PROMPT_COMPLETION, Shape.PROMPT),
     "sample": (Shape.PROMPT,),
+    "eval": (Shape.PROMPT,),
 }
 """What each method reads, the shape that is taken first where columns allow several."""
 _ANY = (Shape.PREFERENCE, Shape.MESSAGES, Shape.PROMPT_COMPLETION, Shape.PROMPT, Shape.TEXT)

@@ -11,7 +11,7 @@ from seedstock.db.replications import ReplicationRow
 from seedstock.http.routing import Call
 from seedstock.openness.records import inspect_record
 from seedstock.recipes.graph import order
-from seedstock.recipes.record import RunRecord, read_run
+from seedstock.recipes.record import RunRecord, StageScore, read_run
 from seedstock.recipes.trust import Outcome, badges
 from seedstock.recipes.verdict import REPRODUCED, ClaimVerdict
 from seedstock.replications.request import Request
@@ -162,7 +162,7 @@ def _replication(url: str, row: ReplicationRow, run: RunRecord) -> ReplicationVi
         smoke=row.smoke,
         lowered=_lowered(run),
         record_href=f"/api/models/{url}/replications/{row.id}",
-        bands=tuple(band for claim in claims for band in _bands(claim)),
+        bands=(*map(_score, run.scores), *(band for claim in claims for band in _bands(claim))),
         stages=ran_stages(run.stages),
     )
 
@@ -182,13 +182,16 @@ def _bands(claim: ClaimVerdict) -> tuple[BandView, BandView]:
         ("replica", claim.replica, claim.replica_interval),
     )
     first, second = (
-        BandView(
-            f"{claim.metric}, {name}",
-            100 * interval.low,
-            100 * value,
-            100 * interval.high,
-            f"{100 * value:.1f} % ({100 * interval.low:.1f} to {100 * interval.high:.1f})",
-        )
+        _band(f"{claim.metric}, {name}", interval.low, value, interval.high)
         for name, value, interval in sides
     )
     return first, second
+
+
+def _score(score: StageScore) -> BandView:
+    return _band(f"{score.metric}, stage {score.stage}", score.low, score.value, score.high)
+
+
+def _band(label: str, low: float, value: float, high: float) -> BandView:
+    text = f"{100 * value:.1f} % ({100 * low:.1f} to {100 * high:.1f})"
+    return BandView(label, 100 * low, 100 * value, 100 * high, text)

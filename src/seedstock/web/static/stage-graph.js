@@ -1,7 +1,7 @@
 // Keeps a graph of stages up to date: states, curves in the boxes, plots and logs of each stage.
 import { Plots } from "./job-plots.js";
 
-const MAIN_CURVES = ["reward", "loss", "eval_reward", "eval_loss"];
+const MAIN_CURVES = ["reward", "loss", "eval_reward", "eval_loss", "score"];
 const [SPARK_X, SPARK_FOOT, SPARK_HEIGHT, SPARK_POINTS] = [10, 7, 14, 60];
 
 // As web/stage_graph.py draws it.
