@@ -16,7 +16,9 @@ _REPRODUCED = {"bit-exact", "numerically-close", "within-tolerance", "exceeds"}
 
 @click.command()
 @click.argument("repo", metavar="REPO[@REV]")
-@click.option("--stage", metavar="S", help="Of a recipe with several: which. [default: what the repo holds]")
+@click.option(
+    "--stage", metavar="S", help="Of a recipe with several: which. [default: all that the repo holds]"
+)
 @click.option(
     "--seeds", type=click.IntRange(1, 16), default=1, show_default=True, help="Runs, each with its own seed."
 )
@@ -67,6 +69,11 @@ def _show(answer: dict[str, Any]) -> None:
 
 
 def _judge(result: dict[str, Any], *, quiet: bool) -> None:
+    outcomes = result.get("outcomes", [])
+    if len(outcomes) > 1 and not quiet:
+        for each in outcomes:
+            name = each["stage"] + (f" ({each['file']})" if each["file"] else "")
+            click.echo(f"  {name}: {each['verdict']}: {each['reason']}")
     text = f"{result['verdict']}: {result['reason']}"
     if result["verdict"] not in _REPRODUCED:
         raise Invalid(f"Not reproduced. {text}")

@@ -7,8 +7,6 @@ from typing import Annotated
 import msgspec
 
 from seedstock.adapt.methods import Seed
-from seedstock.core.errors import Invalid
-from seedstock.recipes.graph import order, stages_to_run
 from seedstock.recipes.recipe import Recipe
 
 MAX_SEEDS = 16
@@ -17,7 +15,7 @@ _SMOKE = {"steps": SMOKE_STEPS, "per_prompt": 1, "keep_at_least": -1e9}
 
 
 class Request(msgspec.Struct, frozen=True):
-    """`stage` None: the one whose output the repo holds. `seed` None: the recipe's."""
+    """`stage` None: all whose output the repo holds. `seed` None: the recipe's."""
 
     revision: str = "main"
     stage: str | None = None
@@ -28,29 +26,6 @@ class Request(msgspec.Struct, frozen=True):
     smoke: bool = False
     """Two steps a stage: whether it runs at all."""
     priority: str = "normal"
-
-
-def published_stage(recipe: Recipe, repo: str) -> str:
-    """The stage whose output a repo holds: the one that says so, else the last that gives a model."""
-    names = order(recipe)
-    for name in names:
-        if recipe.stage[name].publish == repo:
-            return name
-    models = [name for name in names if recipe.stage[name].op not in {"sample", "eval"}]
-    if not models:
-        raise Invalid("The recipe has no stage that makes a model")
-    return models[-1]
-
-
-def part_for(recipe: Recipe, stage: str) -> Recipe:
-    """The recipe with what `stage` needs, and no more. Raises NotFound for a stage it does not have."""
-    names = stages_to_run(recipe, lambda _identity: False, [stage])
-    stages = {name: recipe.stage[name] for name in names}
-    used = {source for part in stages.values() for source in part.inputs.values()}
-    used |= {claim.eval.data for claim in recipe.claim if claim.stage == stage}
-    inputs = {name: item for name, item in recipe.inputs.items() if name in used}
-    claims = [claim for claim in recipe.claim if claim.stage == stage]
-    return msgspec.structs.replace(recipe, stage=stages, inputs=inputs, claim=claims)
 
 
 def seeded(recipe: Recipe, seed: int, threads: int | None) -> Recipe:

@@ -1,4 +1,4 @@
-"""One replication: every seed's stages, the comparison with the original, the claims measured, the judgement."""
+"""One stage replicated: every seed's stages, the comparison with the original, the claims measured, the judgement."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Workplace(msgspec.Struct, frozen=True):
 
 
 class ReplicationRun:
-    """The work of one job."""
+    """The work of one job about one stage. Those of a job share the folders that stages run in."""
 
     def __init__(
         self,
@@ -54,6 +54,7 @@ class ReplicationRun:
         self._stage = stage
         self._request = request
         self._found = found
+        self._folder = context.state_dir / "judged" / stage
         first = recipe.determinism.seed if request.seed is None else request.seed
         whole = shortened(recipe) if request.smoke else recipe
         self._recipe = recipe
@@ -110,7 +111,8 @@ class ReplicationRun:
 
     def _compared(self, fetch_original: FetchOriginal) -> Evidence:
         self._context.progress(1.0, "comparing with the original")
-        original = self._context.state_dir / "original"
+        original = self._folder / "original"
+        original.parent.mkdir(parents=True, exist_ok=True)
         fetch_original(original)
         replica = self._output(0)
         comparison = self._weights_side_by_side(original, replica)
@@ -127,7 +129,7 @@ class ReplicationRun:
     def _weights_side_by_side(self, original: Path, replica: Path) -> Comparison:
         """Equal, or how far apart against how far training went, where the base is at hand and of the same shape."""
         base = self._context.state_dir / "seed-0" / self._stage / "inputs" / "base"
-        plain = self._context.state_dir / "compared"
+        plain = self._folder / "compared"
         found = [
             _plain(folder, plain / name) for name, folder in (("o", original), ("r", replica), ("b", base))
         ]
@@ -142,7 +144,7 @@ class ReplicationRun:
         evaluator = Evaluator(
             self._workplace.launcher, self._say, self._context.cancelled, self._memory_bytes
         )
-        folder = self._context.state_dir / f"claim-{number}"
+        folder = self._folder / f"claim-{number}"
         data = folder / "data"
         if not data.exists():
             self._found.places[claim.eval.data](data)
@@ -166,7 +168,7 @@ class ReplicationRun:
         base = self._context.state_dir / "seed-0" / run.name / "inputs" / "base"
         if run.stage.op not in {"sft", "dpo", "grpo", "distil", "pretrain"} or not base.is_dir():
             return StageFacts(stage=run.name)
-        plain = _plain(base, self._context.state_dir / "compared" / f"base-{run.name}")
+        plain = _plain(base, self._folder / "compared" / f"base-{run.name}")
         before = describe_output(plain).weights if plain else None
         return StageFacts(
             stage=run.name, input_weights=before, output_weights=describe_output(run.output).weights

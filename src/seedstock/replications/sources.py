@@ -78,9 +78,13 @@ class Sources:
             ]
         return Found(places, tuple(changes))
 
-    def original(self, viewer: Viewer, at: RepoAt, folder: Path) -> None:
-        """Put what the repo itself holds into a folder."""
-        pinned = Pinner(self._reading, viewer).pin(RepoType.MODEL, at.repo.repo_id, at.commit.oid)
+    def original(self, viewer: Viewer, at: RepoAt, file: str | None, folder: Path) -> None:
+        """Put what the repo itself holds into a folder: that file if it has it, else its model."""
+        pinner, repo = Pinner(self._reading, viewer), at.repo.repo_id
+        if file is not None and any(entry.path == file for entry in at.entries):
+            pinned = pinner.pin_files(repo, at.commit.oid, [file])
+        else:
+            pinned = pinner.pin(RepoType.MODEL, repo, at.commit.oid)
         self._inputs.place(viewer, pinned, folder)
 
     def _repo(self, viewer: Viewer, name: str, item: ModelInput | DatasetInput) -> tuple[str, Place]:
@@ -94,6 +98,8 @@ class Sources:
         pinner = Pinner(self._reading, viewer)
 
         def pin(revision: str) -> Input:
+            if isinstance(item, ModelInput) and item.files:
+                return pinner.pin_files(item.ref, revision, item.files, name)
             if isinstance(item, ModelInput):
                 return pinner.pin(RepoType.MODEL, item.ref, revision, name)
             return pinner.pin_rows(DataRef(repo=item.ref, revision=revision, files=item.files), name)
