@@ -180,7 +180,8 @@ class Replications:
         run = ReplicationRun(self._workplace, context, part, stage, request, found)
         file = file_of(part.stage[stage])
         return run.run(
-            lambda folder: self._sources.original(viewer, at, file, folder), self._records.key.public.id
+            lambda folder, made: self._sources.original(viewer, at, file, made, folder),
+            self._records.key.public.id,
         )
 
     def of(self, viewer: Viewer, repo_id: RepoId) -> list[ReplicationRow]:

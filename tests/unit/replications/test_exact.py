@@ -13,9 +13,11 @@ from seedstock.db import migrate
 from seedstock.db.engine import Database, default_url
 from seedstock.hub.conversions import Request as Conversion
 from seedstock.openness.records import verify_record
+from seedstock.recipes.outputs import content_digest
 from seedstock.recipes.record import read_run
 from seedstock.replications.request import Request
 from seedstock.settings import Settings
+from seedstock.variants.pinning import Pinner
 from seedstock.wiring import open_hub
 from tests.factories.tiny_llama import write_model
 from tests.unit.variants.conftest import Context, Nursery
@@ -116,20 +118,23 @@ def test_merges_and_quantisations_are_bit_exact_here_and_elsewhere(
     made = [*MERGES, "small"]
     for name in ("base", "other", "third", "poet", *made):
         copy_repo(nursery, elsewhere, f"ada/{name}")
-    at = [hub.hub.reading.repo_at(hub.people["ada"], model("ada/base")) for hub in (nursery, elsewhere)]
-    assert at[0].commit.oid != at[1].commit.oid
-    for hub, place in ((nursery, "here"), (elsewhere, "there")):
-        for name in made:
-            found = replicate(hub, f"ada/{name}", tmp_path / f"{name}-{place}")
-            assert found["verdict"] == "bit-exact", (name, place, found)
+    bases = [hub.hub.reading.repo_at(hub.people["ada"], model("ada/base")) for hub in (nursery, elsewhere)]
+    assert bases[0].commit.oid != bases[1].commit.oid
+    for hub, base, names in ((nursery, bases[0], [*made, "poet"]), (elsewhere, bases[1], made)):
+        for name in names:
+            place = tmp_path / f"{name}-{base.commit.oid}"
+            found = replicate(hub, f"ada/{name}", place)
+            assert (found["verdict"], found["files_match"]) == ("bit-exact", True), (name, place, found)
             rows = hub.hub.replications.of(hub.people["bob"], model(f"ada/{name}"))
             assert len(rows) == (3 if name == "small" else 1)
             runs = [read_run(verify_record(row.record, [hub.hub.records.key.public])) for row in rows]
             files = {path: digest for run in runs for path, digest in run.stages[-1].output.files.items()}
-            entries = hub.hub.reading.repo_at(hub.people["bob"], model(f"ada/{name}")).entries
-            published = {entry.path: entry.digest for entry in entries if entry.digest}
-            weights = {path: files[path] for path in published}
-            assert weights == published, "not only the tensors, the whole files are equal"
+            pinned = Pinner(hub.hub.reading, hub.people["bob"]).pin(RepoType.MODEL, f"ada/{name}", "main")
+            assert content_digest(files, "model") == pinned.digest, (
+                "not only the tensors, all files are equal"
+            )
+            used = {item.revision for run in runs for item in run.inputs if item.uri == "ada/base"}
+            assert used == ({base.commit.oid} if used else set()), "what was read, not what the recipe says"
 
 
 def test_elsewhere_other_content_is_not_taken_for_the_pinned_one(
