@@ -42,20 +42,17 @@ def part_for(recipe: Recipe, stages: Sequence[str]) -> Recipe:
 def published_stages(recipe: Recipe, repo: str, files: Collection[str]) -> list[str]:
     """The stages whose outputs a repo holds, which has those files, in order. Raises Invalid where there is none.
 
-    Those that say so; else, of what no other stage goes on from, every one whose file is there, and of those that make
-    whole models the last; else the last that gives a model at all.
+    Of models that no other model goes on from, every one whose file is there, and of those that make whole models the last, or
+    whichever says that it is published there; else the last that gives a model at all.
     """
     names = order(recipe)
-    said = [name for name in names if recipe.stage[name].publish == repo]
-    if said:
-        return said
     models = [name for name in names if recipe.stage[name].op not in GIVES_DATA]
     if not models:
         raise Invalid("The recipe has no stage that makes a model")
-    needed = {source for stage in recipe.stage.values() for source in stage.inputs.values()}
+    needed = {source for name in models for source in recipe.stage[name].inputs.values()}
     ends = [name for name in models if name not in needed]
     made = [name for name in ends if file_of(recipe.stage[name]) in files]
-    whole = [name for name in ends if file_of(recipe.stage[name]) is None][-1:]
-    if made and not any(path.endswith(".safetensors") for path in files):
-        whole = []
-    return [name for name in ends if name in {*made, *whole}] or models[-1:]
+    whole = [name for name in names if recipe.stage[name].publish == repo]
+    if not whole and (not made or any(path.endswith(".safetensors") for path in files)):
+        whole = [name for name in ends if file_of(recipe.stage[name]) is None][-1:]
+    return [name for name in names if name in {*made, *whole}] or models[-1:]

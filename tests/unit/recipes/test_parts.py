@@ -39,6 +39,7 @@ WEIGHTS = {"model.safetensors", "config.json"}
         ({"sft": SFT, "q8": ("quantize", "sft", Q8[2])}, {"base-Q8_0.gguf"}, ["q8"]),
         ({"sft": SFT, "q8": Q8}, {*WEIGHTS, "base-Q8_0.gguf"}, ["sft", "q8"]),
         ({"sft": SFT, "q8": Q8}, {"base-Q8_0.gguf"}, ["q8"]),
+        ({"dpo": ("dpo", "base", {}), "sft": SFT, "ask": ("sample", "sft", {})}, WEIGHTS, ["sft"]),
         ({"sft": SFT, "dpo": ("dpo", "sft", {}), "ask": ("sample", "dpo", {})}, WEIGHTS, ["dpo"]),
     ],
 )
@@ -46,11 +47,12 @@ def test_a_repo_holds_what_its_files_say(stages: Any, files: set[str], published
     assert published_stages(recipe(**stages), "ada/small", files) == published
 
 
-def test_a_stage_that_says_where_it_is_published_goes_first() -> None:
+def test_a_stage_that_says_where_it_is_published_counts() -> None:
     found = recipe(sft=SFT, q8=Q8)
     sft = msgspec.structs.replace(found.stage["sft"], publish="ada/poet")
     found = msgspec.structs.replace(found, stage={**found.stage, "sft": sft})
-    assert published_stages(found, "ada/poet", {"base-Q8_0.gguf"}) == ["sft"]
+    assert published_stages(found, "ada/poet", {"base-Q4_0.gguf"}) == ["sft"]
+    assert published_stages(found, "ada/poet", {"base-Q8_0.gguf"}) == ["sft", "q8"]
     with pytest.raises(Invalid, match="no stage that makes a model"):
         published_stages(recipe(ask=("sample", "base", {})), "ada/poet", set())
 
