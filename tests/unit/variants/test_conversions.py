@@ -17,12 +17,13 @@ from seedstock.hub.conversions import Request as Conversion
 from seedstock.hub.derived import Committer
 from seedstock.hub.operations import Delete, Operation, Put, PutLarge
 from seedstock.openness.records import verify_record
-from seedstock.recipes.outputs import file_sha256
+from seedstock.recipes.outputs import content_digest, file_sha256
 from seedstock.recipes.parts import part_for
 from seedstock.recipes.reading import read_recipe, recipe_digest
 from seedstock.recipes.recipe import ModelInput, Recipe
 from seedstock.recipes.record import RunRecord, read_run
 from seedstock.replications.request import Request
+from seedstock.variants.pinning import Pinner
 from tests.unit.variants.conftest import Context, Nursery
 
 SMALL = RepoId(RepoType.MODEL, "ada", "small")
@@ -131,7 +132,10 @@ def test_one_commit_publishes_the_file_its_recipe_and_its_record(nursery: Nurser
     assert record.environment["version.gguf"]
     assert record.trust.label == "hub-worker"
     folder = download(nursery, tmp_path / "small")
-    assert record.stages[0].output.files == {"base-Q8_0.gguf": file_sha256(folder / "base-Q8_0.gguf")}
+    files = record.stages[0].output.files
+    assert files == {"base-Q8_0.gguf": file_sha256(folder / "base-Q8_0.gguf")}
+    pinned = Pinner(nursery.hub.reading, nursery.people["ada"]).pin(RepoType.MODEL, "ada/small", "main")
+    assert pinned.digest == content_digest(files, "model"), "recipe and record only describe"
 
 
 def test_a_changed_byte_of_file_or_record_is_detected(nursery: Nursery, tmp_path: Path) -> None:
