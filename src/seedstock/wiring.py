@@ -73,6 +73,7 @@ from seedstock.usage.limits import RateLimits
 from seedstock.usage.metrics import Metrics
 from seedstock.usage.recorder import UsageRecorder
 from seedstock.usage.service import Usage
+from seedstock.variants.conversions import ConversionRecords
 from seedstock.variants.inputs import Materialiser
 from seedstock.variants.previews import Previews
 from seedstock.variants.publishing import Publisher
@@ -200,7 +201,8 @@ def _assemble(settings: Settings, database: Database, key: bytes, clock: Clock) 
     accounts, jobs = Accounts(database, clock), Jobs(database, clock, settings.jobs_queued_per_account)
     runnable = _open_models(settings, reading, listing, content)
     remotes = Remotes(database, accounts, Sealer(key), clock, enabled=settings.remotes)
-    conversions = Conversions(accounts, repos, reading, writing, content, jobs)
+    provenance = ConversionRecords(records)
+    conversions = Conversions(accounts, repos, reading, writing, content, jobs, provenance)
     inputs = Materialiser(repos, reading, content)
     replications = _replications(settings, database, accounts, repos, reading, inputs, jobs, records, clock)
     results = Results(database, repos, reading, writing, remotes, content, clock)

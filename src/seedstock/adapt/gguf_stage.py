@@ -57,7 +57,7 @@ def run(
         "tensors": len(plan.tensors),
         "types": plan.types,
         "seconds": round(time.perf_counter() - began, 3),
-        "versions": _versions(),
+        "versions": versions(),
     }
 
 
@@ -105,7 +105,8 @@ def _put(out: Any, data: bytes) -> None:
     out.write(data)
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Of the packages that decide the bytes."""
     found = {}
     for name in _DECIDING:
         try:

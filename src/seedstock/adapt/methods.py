@@ -220,6 +220,7 @@ class Merge(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     max_shard_bytes: Count = 5_000_000_000
 
 
+Floats = Literal["F16", "BF16"]
 Quantisation = Literal["Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_0"]
 ModelName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,95}$")]
 
@@ -244,7 +245,7 @@ class Quantize(Gguf, frozen=True, kw_only=True):
 class Convert(Gguf, frozen=True, kw_only=True):
     """A GGUF of plain floats."""
 
-    to: Literal["F16", "BF16"]
+    to: Floats
 
 
 class Script(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -68,7 +69,9 @@ class PinResolver:
     ) -> None:
         self._client.close()
 
-    def __call__(self, kind: Kind, reference: str, revision: str | None) -> Pinned:
+    def __call__(
+        self, kind: Kind, reference: str, revision: str | None, files: Sequence[str] = (), /
+    ) -> Pinned:
         """Resolve one reference. Raises NotFound, Unauthenticated, Forbidden, Unavailable, Invalid."""
         if kind == "file":
             return Pinned(f"sha256:{file_sha256(self._local(reference))}")
@@ -76,7 +79,7 @@ class PinResolver:
             return Pinned(self._local_content(reference))
         if reference.count("/") != 1:
             raise Invalid(f"{reference!r} is no repo like ada/my-model")
-        return self._repo(kind, reference, revision or "main")
+        return self._repo(kind, reference, revision or "main", files)
 
     def _local(self, reference: str) -> Path:
         path = self._folder / check_file_path(reference)
@@ -92,7 +95,7 @@ class PinResolver:
             return tree_digest({name: file_sha256(path / name) for name in list_files(path)})
         return tree_digest({path.name: file_sha256(path)})
 
-    def _repo(self, kind: str, reference: str, revision: str) -> Pinned:
+    def _repo(self, kind: str, reference: str, revision: str, only: Sequence[str]) -> Pinned:
         name = quote(reference)
         path = f"/api/{kind}s/{name}/revision/{quote(revision, safe='')}?blobs=true"
         try:
@@ -105,8 +108,10 @@ class PinResolver:
         files = {
             item.rfilename: item.lfs.sha256 if item.lfs else self._hash(f"{prefix}/resolve/{info.sha}/", item)
             for item in info.siblings
-            if not describes(item.rfilename, kind)
+            if (item.rfilename in only if only else not describes(item.rfilename, kind))
         }
+        if absent := sorted(set(only) - files.keys()):
+            raise NotFound(f"{reference} has no file {absent[0]!r} at {revision}")
         return Pinned(content_digest(files, kind), info.sha)
 
     def _hash(self, prefix: str, item: _Sibling) -> str:

@@ -16,7 +16,9 @@ _REPRODUCED = {"bit-exact", "numerically-close", "within-tolerance", "exceeds"}
 
 @click.command()
 @click.argument("repo", metavar="REPO[@REV]")
-@click.option("--stage", metavar="S", help="Of a recipe with several: which. [default: what the repo holds]")
+@click.option(
+    "--stage", metavar="S", help="Of a recipe with several: which. [default: all that the repo holds]"
+)
 @click.option(
     "--seeds", type=click.IntRange(1, 16), default=1, show_default=True, help="Runs, each with its own seed."
 )
@@ -70,6 +72,11 @@ def _judge(result: dict[str, Any], *, quiet: bool) -> None:
     for score in () if quiet else result.get("scores", ()):
         ends = f"95 % interval {score['low']:.4f} to {score['high']:.4f}, n = {score['items']}"
         click.echo(f"{score['metric']} of stage {score['stage']}: {score['value']:.4f} ({ends})")
+    outcomes = result.get("outcomes", [])
+    if len(outcomes) > 1 and not quiet:
+        for each in outcomes:
+            name = each["stage"] + (f" ({each['file']})" if each["file"] else "")
+            click.echo(f"  {name}: {each['verdict']}: {each['reason']}")
     text = f"{result['verdict']}: {result['reason']}"
     if result["verdict"] not in _REPRODUCED:
         raise Invalid(f"Not reproduced. {text}")

@@ -10,11 +10,13 @@ import msgspec
 
 from seedstock.convert.plan import Plan
 
+RECORD_SUFFIX = ".run-record.dsse.json"
+"""Added to a file's name: the signed record of how it was made."""
 _INHERITED = ("license", "license_name", "license_link", "language", "pipeline_tag")
 
 
 class Origin(msgspec.Struct, frozen=True):
-    """The exact source: repo, commit, and the SHA-256 (or `git:` oid) of each file that was read."""
+    """The exact source: repo, commit, and the SHA-256 of each file that was read."""
 
     repo: str
     commit: str
@@ -44,6 +46,11 @@ def write_card(origin: Origin, inherited: Mapping[str, Any], plan: Plan, path: s
         *(f"| Read from `{_plain(name)}` | `{digest}` |" for name, digest in sorted(origin.files.items())),
         "",
         *notes,
+        *([""] if notes else []),
+        (
+            f"`recipe.toml` makes every file here again, and `{path}{RECORD_SUFFIX}` is the signed record of how this one"
+            " was made: `seedstock verify-record` reads it. Files that join it have records of their own."
+        ),
     ]
     return "\n".join(lines).rstrip() + "\n"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -28,6 +29,8 @@ class Source(msgspec.Struct, frozen=True):
     """An opened model and what it is to become."""
 
     at: RepoAt
+    name: str
+    """What the model is called in what is made, and the file with it."""
     origin: Origin
     plan: Plan
     checkpoint: Checkpoint
@@ -46,10 +49,11 @@ def open_source(
     revision: str,
     wanted: str | None,
     to: str,
+    name: str | None = None,
 ) -> Source:
     """Read the headers and small files and plan the conversion. Raises GatedRepo, UnsupportedFormat and what `file` does.
 
-    The checkpoint is the caller's to close.
+    `name` is by default the repo's. The checkpoint is the caller's to close.
     """
     from seedstock.convert.card import Origin
     from seedstock.convert.mixtures import find_target
@@ -58,14 +62,18 @@ def open_source(
     from seedstock.weights.checkpoint import open_checkpoint
 
     target = find_target(to)
+    name = name or repo.name
     at = reading.repo_at(viewer, repo_id_of(repo), revision)
     paths = pick_files(at.entries, wanted)
     digests: dict[str, str] = {}
 
     def open_file(path: str) -> RangeReader:
         found = reading.file(viewer, repo_id_of(repo), f"{at.commit.oid}/{path}")
-        digests[path] = found.entry.digest or f"git:{found.entry.oid}"
-        return BytesReader(found.data) if found.data is not None else ContentReader(content, digests[path])
+        if found.data is not None:
+            digests[path] = hashlib.sha256(found.data).hexdigest()
+            return BytesReader(found.data)
+        digests[path] = found.entry.digest or ""
+        return ContentReader(content, digests[path])
 
     readers = {path: open_file(path) for path in paths}
     checkpoint = open_checkpoint(readers)
@@ -74,15 +82,15 @@ def open_source(
     else:
         from seedstock.convert.from_safetensors import plan_from_safetensors
 
-        plan = plan_from_safetensors(checkpoint, _small_files(at, open_file), target)
+        plan = plan_from_safetensors(checkpoint, _small_files(at, name, open_file), target)
     plan.check(checkpoint)
     source = f"{repo.repo_id}@{at.commit.oid}"
     values = {**plan.values, "general.source.repo_url": Value(source, 8)}
     plan = msgspec.structs.replace(plan, values=values)
-    return Source(at, Origin(repo.repo_id, at.commit.oid, digests), plan, checkpoint)
+    return Source(at, name, Origin(repo.repo_id, at.commit.oid, digests), plan, checkpoint)
 
 
-def _small_files(at: RepoAt, open_file: Any) -> Any:
+def _small_files(at: RepoAt, name: str, open_file: Any) -> Any:
     from seedstock.convert.from_safetensors import ModelFiles
 
     present = {entry.path for entry in at.entries if not entry.is_tree}
@@ -91,7 +99,7 @@ def _small_files(at: RepoAt, open_file: Any) -> Any:
         return read_whole(open_file(path), _MAX_TEXT_BYTES) if path in present else None
 
     return ModelFiles(
-        at.repo.name,
+        name,
         read("config.json"),
         read("tokenizer.json"),
         read("tokenizer_config.json"),

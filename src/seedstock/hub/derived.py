@@ -5,15 +5,31 @@ What is made is never more open than what it was made from, unless an admin of t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import msgspec
+
 from seedstock.accounts.permissions import Action, allowed
+from seedstock.content.service import Content
 from seedstock.core.errors import Conflict, Forbidden, RepoNotFound
 from seedstock.core.names import RepoId, RepoType
 from seedstock.core.viewer import Viewer
 from seedstock.db.repos import RepoRow
-from seedstock.hub.repos import Repos
+from seedstock.hub.commits import CommitMessage
+from seedstock.hub.operations import Operation, Put, PutLarge
+from seedstock.hub.repos import Repos, repo_id_of
+from seedstock.hub.writing import Writing
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where a job publishes."""
+
+    id: RepoId
+    repo: RepoRow | None
+    """None: it does not exist yet."""
+    private: bool | None
+    """Of a new one; None leaves it to the namespace."""
 
 
 class DerivedRepos:
@@ -30,23 +46,6 @@ class DerivedRepos:
             self._repos.check_new(viewer, target_id)
             return None
 
-    def take(
-        self,
-        viewer: Viewer,
-        target_id: RepoId,
-        sources: Sequence[RepoRow],
-        state_dir: Path,
-        *,
-        private: bool | None,
-        made: bool,
-    ) -> RepoRow:
-        """The repo to publish in; one that an earlier attempt of the same job made is taken up again.
-
-        `made` says that it did not exist when the job was asked for. Raises Conflict, Forbidden.
-        """
-        target, private = self.claim(viewer, target_id, sources, state_dir, private=private, made=made)
-        return target or self._repos.create(viewer, target_id, private=private)
-
     def claim(
         self,
         viewer: Viewer,
@@ -56,15 +55,18 @@ class DerivedRepos:
         *,
         private: bool | None,
         made: bool,
-    ) -> tuple[RepoRow | None, bool | None]:
-        """`take` for a caller who creates a repo that is absent (None) himself, and whether it is private then."""
+    ) -> Place:
+        """Where to publish; a repo that an earlier attempt of the same job made is taken up again.
+
+        `made` says that it did not exist when the job was asked for. Raises Conflict, Forbidden.
+        """
         target, mark = self.find(viewer, target_id), state_dir / "making"
         private = self.privacy(viewer, sources, target, private)
         if target is not None and made and not mark.exists():
             raise Conflict(f"{target_id} was made by somebody else meanwhile")
         if target is None:
             mark.touch()
-        return target, private
+        return Place(target_id, target, private)
 
     def privacy(
         self, viewer: Viewer, sources: Sequence[RepoRow], target: RepoRow | None, wanted: bool | None
@@ -73,6 +75,39 @@ class DerivedRepos:
         for source in sources:
             wanted = _privacy(viewer, source, target, wanted)
         return wanted
+
+
+class Committer:
+    """Commits files that are in the store already, and small ones beside them."""
+
+    def __init__(self, writing: Writing, content: Content) -> None:
+        self._writing = writing
+        self._content = content
+
+    def commit(
+        self,
+        viewer: Viewer,
+        place: Place,
+        message: CommitMessage,
+        small: Mapping[str, bytes],
+        large: Sequence[PutLarge],
+        parent: str | None = None,
+    ) -> tuple[RepoRow, str]:
+        """One commit that names them all; the repo and the commit. Files of a repo that are not named stay.
+
+        A repo that does not exist appears with the commit: whatever ends this before leaves files in the store that
+        nobody sees. Raises RefMoved where `parent` is given and no longer the head.
+        """
+        if place.repo is None:
+            repo, commit = self._writing.create_with(
+                viewer, place.id, message, small, large, private=place.private
+            )
+            return repo, commit.oid
+        repo, ref = self._writing.begin(viewer, repo_id_of(place.repo), "main")
+        self._content.allow_in_repo(repo.id, [put.digest for put in large])
+        oids = self._writing.store_blobs(repo, list(small.values()))
+        puts: list[Operation] = [Put(name, oid) for name, oid in zip(small, oids, strict=True)]
+        return repo, self._writing.commit(viewer, repo, ref, message, [*large, *puts], parent).oid
 
 
 def target_id_of(viewer: Viewer, wanted: str) -> RepoId:

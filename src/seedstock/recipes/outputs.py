@@ -27,7 +27,7 @@ _CHUNK_BYTES = 1 << 20
 # Beside the content: what describes it, and what publication adds to it. Of a dataset the card counts too, since
 # it may say which files make a split.
 _DESCRIPTIVE = re.compile(
-    r"\.git(attributes|ignore)|recipe\.toml|run-record\.dsse\.json|README\.md|(?i:(licen[cs]e|notice|copying|use_policy)[^/]*)"
+    r"\.git(attributes|ignore)|recipe\.toml|([^/]+\.)?run-record\.dsse\.json|README\.md|(?i:(licen[cs]e|notice|copying|use_policy)[^/]*)"
     r"|licences/.*",
     re.DOTALL,
 )
@@ -94,14 +94,28 @@ def file_sha256(path: Path) -> str:
 def describe_output(folder: Path, kind: str = "model") -> OutputDigest:
     """Digests of a folder. Raises UnsupportedFormat for a weight file that cannot be read."""
     files = {path: file_sha256(folder / path) for path in list_files(folder)}
-    tensors = {}
     with open_tensors(folder, files) as found:
-        for key, (checkpoint, name) in sorted(found.items()):
-            digest = hashlib.sha256()
-            for piece in checkpoint.pieces(name):
-                digest.update(piece)
-            info = checkpoint.tensors[name]
-            tensors[key] = TensorDigest(info.dtype, info.shape, digest.hexdigest())
+        return _described(files, kind, found)
+
+
+def describe_file(path: str, file: Path, sha256: str) -> OutputDigest:
+    """Digests of a folder that holds one weight file as `path`; its bytes lie in `file`, whose SHA-256 is known."""
+    source = LocalFile(file)
+    try:
+        checkpoint = open_checkpoint({path: source})
+        return _described({path: sha256}, "model", {name: (checkpoint, name) for name in checkpoint.tensors})
+    finally:
+        source.close()
+
+
+def _described(files: dict[str, str], kind: str, found: Mapping[str, tuple[Checkpoint, str]]) -> OutputDigest:
+    tensors = {}
+    for key, (checkpoint, name) in sorted(found.items()):
+        digest = hashlib.sha256()
+        for piece in checkpoint.pieces(name):
+            digest.update(piece)
+        info = checkpoint.tensors[name]
+        tensors[key] = TensorDigest(info.dtype, info.shape, digest.hexdigest())
     weights = sha256_of(canonical_json(msgspec.to_builtins(tensors))) if tensors else None
     return OutputDigest(files, content_digest(files, kind), tensors, weights)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any, Literal, Protocol
 
 import msgspec
 
@@ -23,9 +23,15 @@ class Pinned(msgspec.Struct, frozen=True):
     revision: str | None = None
 
 
-Resolve = Callable[[Kind, str, str | None], Pinned]
-"""(kind, reference, revision) to what it is now: `model` and `dataset` are repos, `content` a file or folder beside
-the recipe by its content digest, `file` one by the SHA-256 of its bytes. May raise any error of the tree."""
+class Resolve(Protocol):
+    """Says what references stand for."""
+
+    def __call__(
+        self, kind: Kind, reference: str, revision: str | None, files: Sequence[str] = (), /
+    ) -> Pinned:
+        """What it is now: `model` and `dataset` are repos (of a model, if given, only these files), `content` a file or
+        folder beside the recipe by its content digest, `file` one by the SHA-256 of its bytes. May raise any error.
+        """
 
 
 def pin(text: str, resolve: Resolve, name: str = "recipe.toml") -> str:
@@ -63,7 +69,8 @@ def _pin_input(located: Located, edits: Edits, path: Path, item: dict[str, Any],
         raise located.error(path, f"input {path[-1]} says neither ref nor file")
     if kind in {"model", "dataset"}:
         revision = item.get("revision", "main")
-        found = resolve(kind, reference, str(revision))
+        files = item.get("files") if kind == "model" else None
+        found = resolve(kind, reference, str(revision), files if isinstance(files, list) else ())
         if not is_pinned("revision", revision):
             edits.set((*path, "revision"), found.revision)
         edits.set((*path, "digest"), found.digest)

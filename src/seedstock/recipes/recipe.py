@@ -20,6 +20,7 @@ Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
 RepoRef = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,96}/[A-Za-z0-9._-]{1,96}$")]
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 Line = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+FilePath = Annotated[str, msgspec.Meta(min_length=1, max_length=2048)]
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 
 
@@ -76,6 +77,9 @@ class RepoInput(_Part, frozen=True, kw_only=True):
 
 class ModelInput(RepoInput, frozen=True, kw_only=True, tag_field="kind", tag="model"):
     """A model, an adapter or a tokenizer."""
+
+    files: list[FilePath] = []
+    """Only these, and `digest` is then theirs; empty: what is trained on or merged, and the digest is of all content."""
 
 
 class DatasetInput(RepoInput, frozen=True, kw_only=True, tag_field="kind", tag="dataset"):

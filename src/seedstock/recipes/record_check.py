@@ -8,7 +8,8 @@ import msgspec
 
 from seedstock.adapt.methods import GIVES_DATA
 from seedstock.core.errors import NotFound
-from seedstock.recipes.outputs import OutputDigest, describes, file_sha256, list_files
+from seedstock.recipes.outputs import describes, file_sha256, list_files
+from seedstock.recipes.parts import MAKES_A_FILE
 from seedstock.recipes.record import RunRecord, StageFact
 from seedstock.recipes.statistics import wilson
 
@@ -39,22 +40,24 @@ def find_stage(record: RunRecord, stage: str | None) -> StageFact:
 def check_output(record: RunRecord, folder: Path, stage: str | None = None) -> OutputCheck:
     """Compare a folder with a stage's output, every file by its SHA-256.
 
-    What publication adds (card, licence, recipe) may be there beside it.
+    What publication adds (card, licence, recipe) may be there beside it; beside a single GGUF, anything.
     """
     fact = find_stage(record, stage)
     found = {path: file_sha256(folder / path) for path in list_files(folder)}
-    problems = _problems(fact.output, found, is_dataset=fact.op in GIVES_DATA)
+    problems = _problems(fact, found)
     return OutputCheck(fact.stage, tuple(problems), len(fact.output.files))
 
 
-def _problems(recorded: OutputDigest, found: dict[str, str], *, is_dataset: bool) -> list[str]:
-    kind = "dataset" if is_dataset else "model"
+def _problems(fact: StageFact, found: dict[str, str]) -> list[str]:
+    recorded, kind = fact.output, "dataset" if fact.op in GIVES_DATA else "model"
     lost = [f"{path} is missing" for path in sorted(recorded.files.keys() - found.keys())]
     changed = [
         f"{path} is {found[path][:12]}, was {sha256[:12]}"
         for path, sha256 in sorted(recorded.files.items())
         if path in found and found[path] != sha256
     ]
+    if fact.op in MAKES_A_FILE:
+        return [*lost, *changed]  # its repo may hold more files, each with a record of its own
     extra = sorted(path for path in found.keys() - recorded.files.keys() if not describes(path, kind))
     return [*lost, *changed, *(f"{path} is not among what was made" for path in extra)]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from seedstock.core.errors import HubError
 from seedstock.core.names import RepoId, RepoType
 from seedstock.core.viewer import Viewer
@@ -12,6 +14,7 @@ from seedstock.hub.reading import Reading
 from seedstock.lineage.revisions import ModelRevision, ModelRevisions
 from seedstock.openness import facts
 from seedstock.openness.facts import Replication
+from seedstock.recipes.parts import published_stages
 from seedstock.recipes.reading import read_recipe, recipe_digest
 from seedstock.recipes.recipe import DatasetInput, GeneratorInput, Input, ModelInput, Recipe
 from seedstock.recipes.verdict import REPRODUCED, Verdict
@@ -40,7 +43,9 @@ class RecipeFacts:
         with self._database.read() as connection:
             found = rows.list_replications(connection, revision.repo.id, _LOOKED_AT)
         digest = recipe_digest(recipe)
-        outcome, independent = _strongest([row for row in found if row.commit == revision.commit_oid])
+        outcome, independent = _weakest(
+            [row for row in found if row.commit == revision.commit_oid], _published(recipe, revision)
+        )
         data = {claim.eval.data for claim in recipe.claim}
         resolved = {name: self._resolves(viewer, revision, item) for name, item in recipe.inputs.items()}
         return facts.Recipe(
@@ -73,8 +78,23 @@ def _operations(recipe: Recipe) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*found, *(["eval"] if recipe.claim else [])]))
 
 
+def _published(recipe: Recipe, revision: ModelRevision) -> list[str]:
+    held = {entry.path for entry in revision.entries if not entry.is_tree}
+    try:
+        return published_stages(recipe, revision.repo.repo_id, held)
+    except HubError:
+        return []
+
+
+def _weakest(found: list[ReplicationRow], stages: Sequence[str]) -> tuple[Replication, bool]:
+    """Of what each stage that made a part of the repo was shown to do, the least; and whether two people had it."""
+    each = [_strongest([row for row in found if row.stage == stage]) for stage in stages]
+    outcomes = [outcome for outcome, _ in each] or [Replication.NONE]
+    return min(outcomes, key=_ORDER.index), bool(each) and all(independent for _, independent in each)
+
+
 def _strongest(found: list[ReplicationRow]) -> tuple[Replication, bool]:
-    """The strongest outcome, and whether two people had it."""
+    """The strongest outcome of one stage, and whether two people had it."""
     best, people = Replication.NONE, set()
     for row in found:
         outcome = _outcome(row)

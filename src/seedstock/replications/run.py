@@ -1,10 +1,10 @@
-"""One replication: every seed's stages, the comparison with the original, the claims measured, the judgement."""
+"""One stage replicated: every seed's stages, the comparison with the original, the claims measured, the judgement."""
 
 from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from seedstock.adapt.stage import Event
 from seedstock.core.errors import HubError, Invalid
 from seedstock.jobs.kinds import JobContext
 from seedstock.recipes.comparison import Comparison, compare_outputs
-from seedstock.recipes.outputs import describe_output
+from seedstock.recipes.outputs import describe_output, describes, list_files
 from seedstock.recipes.reading import recipe_digest
 from seedstock.recipes.recipe import Recipe
 from seedstock.recipes.record import InputFact, MetricFact, RunRecord
@@ -26,8 +26,10 @@ from seedstock.replications.request import Request, seeded, shortened
 from seedstock.replications.sources import Found
 from seedstock.variants.execution import Execution, StageRun
 from seedstock.variants.records import environment_of, stage_facts
+from seedstock.variants.result import published_form
 
-FetchOriginal = Callable[[Path], None]
+FetchOriginal = Callable[[Path, list[str]], None]
+"""Put the original into a folder: its model, and of its other files those of these names."""
 
 
 class Workplace(msgspec.Struct, frozen=True):
@@ -38,7 +40,7 @@ class Workplace(msgspec.Struct, frozen=True):
 
 
 class ReplicationRun:
-    """The work of one job."""
+    """The work of one job about one stage. Those of a job share the folders that stages run in."""
 
     def __init__(
         self,
@@ -54,6 +56,7 @@ class ReplicationRun:
         self._stage = stage
         self._request = request
         self._found = found
+        self._folder = context.state_dir / "judged" / stage
         first = recipe.determinism.seed if request.seed is None else request.seed
         whole = shortened(recipe) if request.smoke else recipe
         self._recipe = recipe
@@ -97,6 +100,11 @@ class ReplicationRun:
         return execution.run()
 
     @property
+    def _published(self) -> Path:
+        """The replica as it would be published."""
+        return self._folder / "published"
+
+    @property
     def _memory_bytes(self) -> int:
         allowed = self._recipe.budget.memory_mb << 20
         return min(allowed, self._workplace.memory_bytes or allowed)
@@ -110,9 +118,11 @@ class ReplicationRun:
 
     def _compared(self, fetch_original: FetchOriginal) -> Evidence:
         self._context.progress(1.0, "comparing with the original")
-        original = self._context.state_dir / "original"
-        fetch_original(original)
-        replica = self._output(0)
+        original = self._folder / "original"
+        replica = self._published
+        replica.parent.mkdir(parents=True, exist_ok=True)
+        published_form(self._recipe, self._stage, self._output(0), replica)
+        fetch_original(original, list_files(replica))
         comparison = self._weights_side_by_side(original, replica)
         measured: tuple[Measured, ...] = ()
         if not comparison.bit_exact and not self._request.smoke:
@@ -127,7 +137,7 @@ class ReplicationRun:
     def _weights_side_by_side(self, original: Path, replica: Path) -> Comparison:
         """Equal, or how far apart against how far training went, where the base is at hand and of the same shape."""
         base = self._context.state_dir / "seed-0" / self._stage / "inputs" / "base"
-        plain = self._context.state_dir / "compared"
+        plain = self._folder / "compared"
         found = [
             _plain(folder, plain / name) for name, folder in (("o", original), ("r", replica), ("b", base))
         ]
@@ -142,7 +152,7 @@ class ReplicationRun:
         evaluator = Evaluator(
             self._workplace.launcher, self._say, self._context.cancelled, self._memory_bytes
         )
-        folder = self._context.state_dir / f"claim-{number}"
+        folder = self._folder / f"claim-{number}"
         data = folder / "data"
         if not data.exists():
             self._found.places[claim.eval.data](data)
@@ -166,7 +176,7 @@ class ReplicationRun:
         base = self._context.state_dir / "seed-0" / run.name / "inputs" / "base"
         if run.stage.op not in {"sft", "dpo", "grpo", "distil", "pretrain"} or not base.is_dir():
             return StageFacts(stage=run.name)
-        plain = _plain(base, self._context.state_dir / "compared" / f"base-{run.name}")
+        plain = _plain(base, self._folder / "compared" / f"base-{run.name}")
         before = describe_output(plain).weights if plain else None
         return StageFacts(
             stage=run.name, input_weights=before, output_weights=describe_output(run.output).weights
@@ -185,8 +195,10 @@ class ReplicationRun:
             recipe_digest=recipe_digest(self._recipe),
             started_ms=self._started_ms,
             ended_ms=time.time_ns() // 1_000_000,
-            inputs=_inputs(self._recipe),
-            stages=stage_facts(self._recipes[0], runs),
+            inputs=_inputs(self._recipe, self._found.commits),
+            stages=stage_facts(
+                self._recipes[0], runs, {self._stage: self._published} if self._published.exists() else {}
+            ),
             environment=environment_of(runs),
             runner=Runner(id="worker", kind="hub-worker", owner=f"hub:{owner}"),
             log_sha256=hashlib.sha256(said.encode()).hexdigest(),
@@ -208,28 +220,36 @@ def _failure_of(error: HubError) -> Failure:
 
 
 def _plain(folder: Path, target: Path) -> Path | None:
-    """The weight files of a folder as files of its own: what is compared holds no links."""
+    """What a folder holds as files of its own, less what only describes it: what is compared holds no links."""
     if not folder.exists():
         return None
     target.mkdir(parents=True, exist_ok=True)
-    for path in folder.resolve().iterdir():
-        if path.suffix in {".safetensors", ".gguf"} and not (target / path.name).exists():
-            source = path.resolve()
-            try:
-                (target / path.name).hardlink_to(source)
-            except OSError:
-                (target / path.name).write_bytes(source.read_bytes())
+    inside = folder.resolve()
+    for path in inside.rglob("*"):
+        name = path.relative_to(inside).as_posix()
+        if not path.is_file() or describes(name, "model") or (target / name).exists():
+            continue
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        source = path.resolve()
+        try:
+            (target / name).hardlink_to(source)
+        except OSError:
+            (target / name).write_bytes(source.read_bytes())
     return target
 
 
-def _inputs(recipe: Recipe) -> list[InputFact]:
+def _inputs(recipe: Recipe, commits: Mapping[str, str]) -> list[InputFact]:
+    """The inputs as they were fetched: another hub has the pinned content at a commit of its own."""
     found = []
     for name, item in recipe.inputs.items():
         plain: dict[str, Any] = msgspec.to_builtins(item)
-        uri = plain.get("ref") or plain.get("file", "")
         found.append(
             InputFact(
-                name=name, kind=plain["kind"], uri=uri, digest=plain["digest"], revision=plain.get("revision")
+                name=name,
+                kind=plain["kind"],
+                uri=plain.get("ref") or plain.get("file", ""),
+                digest=plain["digest"],
+                revision=commits.get(name, plain.get("revision")),
             )
         )
     return found

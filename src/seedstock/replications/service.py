@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -20,10 +21,12 @@ from seedstock.hub.repos import Repos, repo_id_of
 from seedstock.jobs.kinds import JobContext
 from seedstock.jobs.service import Jobs
 from seedstock.openness.hub_records import HubRecords
+from seedstock.recipes.parts import file_of, part_for, published_stages
 from seedstock.recipes.reading import read_recipe, recipe_digest
 from seedstock.recipes.recipe import Recipe
-from seedstock.recipes.record import sign_run
-from seedstock.replications.request import Request, part_for, published_stage
+from seedstock.recipes.record import RunRecord, StageScore, sign_run
+from seedstock.recipes.verdict import Judgement, Verdict
+from seedstock.replications.request import Request
 from seedstock.replications.run import ReplicationRun, Workplace
 from seedstock.replications.sources import Sources
 
@@ -37,11 +40,23 @@ class ReplicationProposal(msgspec.Struct, frozen=True):
 
     repo: str
     commit: str
-    stage: str
+    stages: tuple[str, ...]
+    """Whose outputs are judged, each by itself."""
     recipe: Recipe
+    """The part of the repo's that they need."""
     changes: tuple[str, ...]
     """Inputs that are not as pinned, or cannot be had by the viewer: the run would fail for them."""
     foreign_code: tuple[str, ...]
+
+
+class _Outcome(msgspec.Struct, frozen=True):
+    """What became of one stage; `file` is the one that it makes, if it is just one."""
+
+    stage: str
+    file: str | None
+    replication: int
+    judgement: Judgement
+    scores: Sequence[StageScore]
 
 
 class Replications:
@@ -81,11 +96,14 @@ class Replications:
         at = self._reading.repo_at(viewer, repo_id, request.revision)
         check(viewer, Action.DOWNLOAD, at.repo)
         recipe = self._recipe(viewer, at)
-        stage = request.stage or published_stage(recipe, at.repo.repo_id)
-        part = part_for(recipe, stage)
+        held = {entry.path for entry in at.entries if not entry.is_tree}
+        stages = [request.stage] if request.stage else published_stages(recipe, at.repo.repo_id, held)
+        part = part_for(recipe, stages)
         found = self._sources.find(viewer, at, part, code_allowed=viewer.is_admin)
         changes = tuple(str(change) for change in found.changes)
-        return ReplicationProposal(at.repo.repo_id, at.commit.oid, stage, part, changes, part.foreign_code)
+        return ReplicationProposal(
+            at.repo.repo_id, at.commit.oid, tuple(stages), part, changes, part.foreign_code
+        )
 
     def start(self, viewer: Viewer, repo_id: RepoId, request: Request) -> tuple[int, ReplicationProposal]:
         """Queue a replication; its number. Raises like `propose`, and LimitExceeded."""
@@ -95,7 +113,7 @@ class Replications:
             "account": viewer.name,
             "repo_id": repo.id,
             "commit": proposal.commit,
-            "stage": proposal.stage,
+            "stages": proposal.stages,
             "request": msgspec.to_builtins(request),
         }
         number = self._jobs.enqueue(
@@ -111,35 +129,61 @@ class Replications:
             raise RepoNotFound
         at = self._reading.repo_at(viewer, repo_id_of(repo), job["commit"])
         check(viewer, Action.DOWNLOAD, at.repo)
+        whole = self._recipe(viewer, at)
+        stages: list[str] = job.get("stages") or [job["stage"]]
+        runs: list[tuple[Recipe, RunRecord]] = []
+        for stage in stages:
+            part = part_for(whole, [stage])
+            finished = self._run_one(context, job, viewer, at, part, stage)
+            if finished is None:
+                return None
+            runs.append((part, finished))
         request = msgspec.convert(job["request"], Request)
-        recipe = part_for(self._recipe(viewer, at), job["stage"])
-        found = self._sources.find(viewer, at, recipe, code_allowed=viewer.is_admin)
-        run = ReplicationRun(self._workplace, context, recipe, job["stage"], request, found)
-        finished = run.run(
-            lambda folder: self._sources.original(viewer, at, folder), self._records.key.public.id
-        )
-        if finished is None:
-            return None
-        assert finished.judgement is not None
-        envelope = sign_run(finished, self._records.key).decode()
+        signed = [sign_run(run, self._records.key).decode() for _, run in runs]
+        numbers = []
         with self._database.write() as connection:
-            number = rows.add_replication(
-                connection,
-                repo_id=repo.id,
-                commit=at.commit.oid,
-                recipe_digest=recipe_digest(recipe),
-                stage=job["stage"],
-                verdict=finished.judgement.verdict.value,
-                trust=finished.trust.label,
-                ran_by=viewer.name,
-                smoke=request.smoke,
-                record=envelope,
-                created_at=self._clock(),
-            )
-        judgement = msgspec.to_builtins(finished.judgement)
-        scores = msgspec.to_builtins(finished.scores)
-        where = {"replication": number, "repo": at.repo.repo_id, "commit": at.commit.oid}
-        return {**where, "scores": scores, **judgement}
+            for stage, (part, run), envelope in zip(stages, runs, signed, strict=True):
+                assert run.judgement is not None
+                numbers.append(
+                    rows.add_replication(
+                        connection,
+                        repo_id=repo.id,
+                        commit=at.commit.oid,
+                        recipe_digest=recipe_digest(part),
+                        stage=stage,
+                        verdict=run.judgement.verdict.value,
+                        trust=run.trust.label,
+                        ran_by=viewer.name,
+                        smoke=request.smoke,
+                        record=envelope,
+                        created_at=self._clock(),
+                    )
+                )
+        outcomes = [
+            _Outcome(stage, file_of(part.stage[stage]), number, run.judgement, run.scores)
+            for stage, (part, run), number in zip(stages, runs, numbers, strict=True)
+            if run.judgement is not None
+        ]
+        return _result(at, outcomes)
+
+    def _run_one(
+        self,
+        context: JobContext,
+        job: dict[str, Any],
+        viewer: Viewer,
+        at: RepoAt,
+        part: Recipe,
+        stage: str,
+    ) -> RunRecord | None:
+        """One stage with what it needs, run and judged; None when it was told to stop."""
+        request = msgspec.convert(job["request"], Request)
+        found = self._sources.find(viewer, at, part, code_allowed=viewer.is_admin)
+        run = ReplicationRun(self._workplace, context, part, stage, request, found)
+        file = file_of(part.stage[stage])
+        return run.run(
+            lambda folder, made: self._sources.original(viewer, at, file, made, folder),
+            self._records.key.public.id,
+        )
 
     def of(self, viewer: Viewer, repo_id: RepoId) -> list[ReplicationRow]:
         """Replications of a repo that the viewer may read, newest first. Raises RepoNotFound."""
@@ -164,3 +208,33 @@ class Replications:
         if file.data is None:
             raise Invalid(f"{RECIPE_FILE} is stored as a large file")
         return read_recipe(file.data, RECIPE_FILE, complete=False)
+
+
+_WORST = (
+    Verdict.FAILED,
+    Verdict.NO_LEARNING,
+    Verdict.INCONCLUSIVE,
+    Verdict.WITHIN_TOLERANCE,
+    Verdict.EXCEEDS,
+    Verdict.NUMERICALLY_CLOSE,
+    Verdict.BIT_EXACT,
+)
+
+
+def _result(at: RepoAt, outcomes: Sequence[_Outcome]) -> dict[str, Any]:
+    """What the job says: the headline is the least good of its stages', and `outcomes` has each."""
+    headline = min(outcomes, key=lambda outcome: _WORST.index(outcome.judgement.verdict))
+    judgement = headline.judgement
+    each = [
+        {
+            "stage": outcome.stage,
+            "file": outcome.file,
+            "replication": outcome.replication,
+            "verdict": outcome.judgement.verdict.value,
+            "reason": outcome.judgement.reason,
+        }
+        for outcome in outcomes
+    ]
+    found = {"replication": headline.replication, "repo": at.repo.repo_id, "commit": at.commit.oid}
+    scores = [msgspec.to_builtins(score) for outcome in outcomes for score in outcome.scores]
+    return {**found, **msgspec.to_builtins(judgement), "outcomes": each, "scores": scores}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,8 @@ class Found(msgspec.Struct, frozen=True):
 
     places: dict[str, Place]
     changes: tuple[Change, ...]
+    commits: dict[str, str]
+    """Of the inputs that are repos: where their content was found."""
 
 
 class Sources:
@@ -47,11 +49,13 @@ class Sources:
         """Look every input up. What cannot be had is a change too: the recipe does not resolve here."""
         places: dict[str, Place] = {}
         changes: list[Change] = []
+        commits: dict[str, str] = {}
         for name, item in recipe.inputs.items():
             digest: str | None
             try:
                 if isinstance(item, ModelInput | DatasetInput):
-                    digest, places[name] = self._repo(viewer, name, item)
+                    pinned, places[name] = self._repo(viewer, name, item)
+                    digest, commits[name] = pinned.digest, pinned.commit
                 elif isinstance(item, FileInput):
                     digest, places[name] = self._file(viewer, at, item)
                 else:
@@ -76,16 +80,23 @@ class Sources:
                 for what in recipe.foreign_code
                 if not what.startswith("input")
             ]
-        return Found(places, tuple(changes))
+        return Found(places, tuple(changes), commits)
 
-    def original(self, viewer: Viewer, at: RepoAt, folder: Path) -> None:
-        """Put what the repo itself holds into a folder."""
-        pinned = Pinner(self._reading, viewer).pin(RepoType.MODEL, at.repo.repo_id, at.commit.oid)
-        self._inputs.place(viewer, pinned, folder)
+    def original(
+        self, viewer: Viewer, at: RepoAt, file: str | None, made: Collection[str], folder: Path
+    ) -> None:
+        """Put what the repo itself holds into a folder: `file` if it has it, else its model and what else was `made`."""
+        pinner, repo, held = Pinner(self._reading, viewer), at.repo.repo_id, {e.path for e in at.entries}
+        if file is not None and file in held:
+            names = {file}
+        else:
+            model = pinner.pin(RepoType.MODEL, repo, at.commit.oid)
+            names = {*model.files, *(held & set(made))}
+        self._inputs.place(viewer, pinner.pin_files(repo, at.commit.oid, sorted(names)), folder)
 
-    def _repo(self, viewer: Viewer, name: str, item: ModelInput | DatasetInput) -> tuple[str, Place]:
+    def _repo(self, viewer: Viewer, name: str, item: ModelInput | DatasetInput) -> tuple[Input, Place]:
         pinned = self._pinned(viewer, name, item)
-        return pinned.digest, lambda folder: self._inputs.place(viewer, pinned, folder)
+        return pinned, lambda folder: self._inputs.place(viewer, pinned, folder)
 
     def _pinned(self, viewer: Viewer, name: str, item: ModelInput | DatasetInput) -> Input:
         """The input at its commit. Hubs that hold the same files number their commits differently: where there is no
@@ -94,6 +105,8 @@ class Sources:
         pinner = Pinner(self._reading, viewer)
 
         def pin(revision: str) -> Input:
+            if isinstance(item, ModelInput) and item.files:
+                return pinner.pin_files(item.ref, revision, item.files, name)
             if isinstance(item, ModelInput):
                 return pinner.pin(RepoType.MODEL, item.ref, revision, name)
             return pinner.pin_rows(DataRef(repo=item.ref, revision=revision, files=item.files), name)

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import fnmatch
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal
 
 from seedstock.accounts.permissions import Action, check
 from seedstock.adapt.spec import AdaptSpec, DataRef, ModelRef
-from seedstock.core.errors import HubError, Invalid, RepoNotFound, RevisionNotFound, UnsupportedFormat
+from seedstock.core.errors import (
+    EntryNotFound,
+    HubError,
+    Invalid,
+    RepoNotFound,
+    RevisionNotFound,
+    UnsupportedFormat,
+)
 from seedstock.core.names import RepoId, RepoType
 from seedstock.core.viewer import Viewer
 from seedstock.hub.reading import Reading, RepoAt
@@ -56,6 +63,10 @@ class Pinner:
         """A model at a revision, and the files of it that are trained on or merged."""
         return self._pin(role, kind, repo, revision, _model_files)
 
+    def pin_files(self, repo: str, revision: str, files: Sequence[str], role: str = "base") -> Input:
+        """Only these files of a model, and the digest of just them. Raises EntryNotFound if one is not there."""
+        return self._pin(role, RepoType.MODEL, repo, revision, partial(_named_files, names=files), alone=True)
+
     def pin_rows(self, data: DataRef, role: str = "data") -> Input:
         """A dataset at a revision, and the files of it that hold the rows."""
         return self._pin(role, RepoType.DATASET, data.repo, data.revision, partial(_data_files, ref=data))
@@ -68,7 +79,14 @@ class Pinner:
         return at
 
     def _pin(
-        self, role: str, kind: RepoType, repo: str, revision: str, pick: Callable[[RepoAt], list[Entry]]
+        self,
+        role: str,
+        kind: RepoType,
+        repo: str,
+        revision: str,
+        pick: Callable[[RepoAt], list[Entry]],
+        *,
+        alone: bool = False,
     ) -> Input:
         try:
             at = self.at(kind, repo, revision)
@@ -81,11 +99,15 @@ class Pinner:
             raise
         named: Literal["model", "dataset"] = "model" if kind is RepoType.MODEL else "dataset"
         files = {entry.path: self._sha256(at, entry) for entry in pick(at)}
-        content = {
-            entry.path: files.get(entry.path) or self._sha256(at, entry)
-            for entry in at.entries
-            if not entry.is_tree and not describes(entry.path, named)
-        }
+        content = (
+            files
+            if alone
+            else {
+                entry.path: files.get(entry.path) or self._sha256(at, entry)
+                for entry in at.entries
+                if not entry.is_tree and not describes(entry.path, named)
+            }
+        )
         return Input(
             kind=named,
             repo=at.repo.repo_id,
@@ -123,6 +145,14 @@ def _model_files(at: RepoAt) -> list[Entry]:
         )
     others = [entry for entry in top if entry.path in _MODEL_FILES or is_notice(entry.path)]
     return sorted({entry.path: entry for entry in [*weights, *others]}.values(), key=lambda entry: entry.path)
+
+
+def _named_files(at: RepoAt, names: Sequence[str]) -> list[Entry]:
+    found = {entry.path: entry for entry in at.entries if not entry.is_tree}
+    absent = [name for name in names if name not in found]
+    if absent:
+        raise EntryNotFound(f"There is no file {absent[0]!r}")
+    return [found[name] for name in names]
 
 
 def _programs(at: RepoAt) -> list[Entry]:

@@ -6,17 +6,15 @@ import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import msgspec
-
 from seedstock.content.service import Content
 from seedstock.core.errors import Unavailable
-from seedstock.core.names import RepoId, RepoType
+from seedstock.core.names import RepoType
 from seedstock.core.viewer import Viewer
 from seedstock.db.repos import RepoRow
 from seedstock.hub.commits import CommitMessage
+from seedstock.hub.derived import Committer, Place
 from seedstock.hub.gitattributes import LargeFileRules, default_attributes
-from seedstock.hub.operations import Operation, Put, PutLarge
-from seedstock.hub.repos import repo_id_of
+from seedstock.hub.operations import PutLarge
 from seedstock.hub.writing import Writing
 
 _PIECE_BYTES = 1 << 20
@@ -24,21 +22,11 @@ _SAMPLE_BYTES = 512
 _SPARE_BYTES = 64 << 20
 
 
-class Place(msgspec.Struct, frozen=True):
-    """Where a job publishes."""
-
-    id: RepoId
-    repo: RepoRow | None
-    """None: it does not exist yet."""
-    private: bool | None
-    """Of a new one; None leaves it to the namespace."""
-
-
 class Publisher:
     """Commits folders."""
 
     def __init__(self, writing: Writing, content: Content) -> None:
-        self._writing = writing
+        self._committer = Committer(writing, content)
         self._content = content
 
     def check_space(self, folder: Path) -> None:
@@ -59,11 +47,7 @@ class Publisher:
         message: CommitMessage,
         on_file: Callable[[str], None] = lambda _path: None,
     ) -> tuple[RepoRow, str]:
-        """Commit a folder's files and some texts beside them; the repo and the commit.
-
-        Files of a repo that are not named stay. One that does not exist appears with the commit: whatever ends this
-        before leaves files in the store that nobody sees.
-        """
+        """Commit a folder's files and some texts beside them (`Committer.commit`); the repo and the commit."""
         rules = LargeFileRules(default_attributes(RepoType.MODEL).decode())
         small, large = dict[str, bytes](), list[PutLarge]()
         for path in iter_files(folder):
@@ -75,17 +59,7 @@ class Publisher:
                 large.append(self._store(name, path))
             else:
                 small[name] = path.read_bytes()
-        small |= texts
-        if place.repo is None:
-            repo, commit = self._writing.create_with(
-                viewer, place.id, message, small, large, private=place.private
-            )
-            return repo, commit.oid
-        repo, ref = self._writing.begin(viewer, repo_id_of(place.repo), "main")
-        self._content.allow_in_repo(repo.id, [put.digest for put in large])
-        oids = self._writing.store_blobs(repo, list(small.values()))
-        puts: list[Operation] = [Put(name, oid) for name, oid in zip(small, oids, strict=True)]
-        return repo, self._writing.commit(viewer, repo, ref, message, [*large, *puts]).oid
+        return self._committer.commit(viewer, place, message, small | texts, large)
 
     def _store(self, name: str, path: Path) -> PutLarge:
         with self._content.staging.open() as staged, path.open("rb") as file:

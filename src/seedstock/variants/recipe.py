@@ -40,23 +40,30 @@ def recipe_of(plan: Plan, target: str) -> Recipe:
         stage.name: RecipeStage(op=stage.op, inputs=stage.inputs, args=stage.args) for stage in plan.stages
     }
     cuda = plan.device == "cuda"
+    how = Determinism(
+        seed=plan.seed,
+        threads=plan.threads,
+        dtype="bfloat16" if cuda else "float32",
+        device="cuda" if cuda else "cpu",
+        deterministic_algorithms=True,
+        cublas_workspace=":4096:8" if cuda else None,
+        tf32=False if cuda else None,
+    )
+    return msgspec.structs.replace(bare_recipe(target), determinism=how, inputs=inputs, stage=stages)
+
+
+def bare_recipe(target: str) -> Recipe:
+    """A recipe of what is published as `target`, without a stage yet, for one processor core."""
     return Recipe(
         schema="hub-recipe/1",
-        name=_name(target),
+        name=name_of(target),
         license=_NO_LICENCE,
         env=Environment(python=platform.python_version()),
         budget=Budget(cpu_s=_LEAST_CPU_S, memory_mb=_LEAST_MEMORY_MB),
         determinism=Determinism(
-            seed=plan.seed,
-            threads=plan.threads,
-            dtype="bfloat16" if cuda else "float32",
-            device="cuda" if cuda else "cpu",
-            deterministic_algorithms=True,
-            cublas_workspace=":4096:8" if cuda else None,
-            tf32=False if cuda else None,
+            seed=0, threads=1, dtype="float32", device="cpu", deterministic_algorithms=True
         ),
-        inputs=inputs,
-        stage=stages,
+        stage={},
     )
 
 
@@ -64,13 +71,19 @@ def with_budget(recipe: Recipe, runs: Sequence[StageRun]) -> Recipe:
     """The recipe with several times what its stages took."""
     cpu_s = sum(float(run.result.get("process_cpu_seconds", 0)) for run in runs)
     memory_bytes = max((float(run.result.get("peak_memory_bytes", 0)) for run in runs), default=0.0)
-    budget = Budget(
-        cpu_s=max(_LEAST_CPU_S, int(_SLACK * cpu_s)),
-        memory_mb=max(_LEAST_MEMORY_MB, int(2 * memory_bytes) >> 20),
+    return msgspec.structs.replace(recipe, budget=allow(recipe.budget, cpu_s, memory_bytes))
+
+
+def allow(budget: Budget, cpu_s: float, memory_bytes: float) -> Budget:
+    """The budget, or more where several times what was used is more."""
+    return msgspec.structs.replace(
+        budget,
+        cpu_s=max(budget.cpu_s, int(_SLACK * cpu_s)),
+        memory_mb=max(budget.memory_mb, int(2 * memory_bytes) >> 20),
     )
-    return msgspec.structs.replace(recipe, budget=budget)
 
 
-def _name(target: str) -> str:
-    name = re.sub(r"[^a-z0-9_-]+", "-", target.partition("/")[2].lower()).strip("-_")
+def name_of(repo: str) -> str:
+    """A name in a recipe for a repo, or for a file without its ending."""
+    name = re.sub(r"[^a-z0-9_-]+", "-", repo.rpartition("/")[2].lower()).strip("-_")
     return name[:64] or "variant"

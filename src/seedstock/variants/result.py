@@ -12,7 +12,7 @@ import msgspec
 
 from seedstock.adapt.spec import AdaptSpec, is_adapter, published_settings, relation
 from seedstock.core.errors import Integrity
-from seedstock.recipes.recipe import Recipe
+from seedstock.recipes.recipe import ModelInput, Recipe
 from seedstock.variants.card import CardFacts, write_card
 from seedstock.variants.execution import StageRun
 from seedstock.variants.pedigree import Parent, inherit, notice_files
@@ -49,10 +49,7 @@ class Making(msgspec.Struct, frozen=True):
 
 def write_result(making: Making, folder: Path, records: Records) -> dict[str, bytes]:
     """Fill `folder` with the files to publish; the texts that go beside them."""
-    shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(making.runs[-1].output, folder, copy_function=_link)
-    if making.adapter:
-        _name_base(folder, making)
+    published_form(making.recipe, making.runs[-1].name, making.runs[-1].output, folder)
     files = digests_of(folder)
     if not any(path.endswith(".safetensors") for path in files):
         raise Integrity("The run left no weights")
@@ -75,6 +72,23 @@ def write_result(making: Making, folder: Path, records: Records) -> dict[str, by
     return texts | {"README.md": write_card(card).encode(), RECIPE_FILE: recipe, RECORD_FILE: record}
 
 
+def published_form(recipe: Recipe, stage: str, output: Path, folder: Path) -> None:
+    """Fill `folder` with a stage's output as it is published: an adapter's settings name the base that the recipe pins.
+
+    The stage itself knows no repos, so records and replicas are held to this form. Files are second names of the stage's.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(output, folder, copy_function=_link)
+    base = recipe.inputs.get(recipe.stage[stage].inputs.get("base", ""))
+    path = folder / "adapter_config.json"
+    if not isinstance(base, ModelInput) or not path.is_file():
+        return
+    settings: dict[str, Any] = json.loads(path.read_bytes())
+    settings |= {"base_model_name_or_path": base.ref, "revision": base.revision}
+    path.unlink()  # it is a second name of the stage's own file
+    path.write_text(json.dumps(settings, indent=2) + "\n")
+
+
 def _link(source: str, target: str) -> str:
     """A second name for a file, or a copy where the disk has none."""
     try:
@@ -82,13 +96,3 @@ def _link(source: str, target: str) -> str:
     except OSError:
         shutil.copy2(source, target)
     return target
-
-
-def _name_base(folder: Path, making: Making) -> None:
-    """Say in the adapter's own settings what it goes on, for clients that read nothing else."""
-    path = folder / "adapter_config.json"
-    settings: dict[str, Any] = json.loads(path.read_bytes())
-    base = making.plan.inputs["base"]
-    settings |= {"base_model_name_or_path": base.repo, "revision": base.commit}
-    path.unlink()  # it is a second name of the stage's own file
-    path.write_text(json.dumps(settings, indent=2) + "\n")

@@ -20,7 +20,7 @@ from seedstock.core.viewer import Viewer
 from seedstock.db.repos import RepoRow
 from seedstock.hub.commits import CommitMessage
 from seedstock.hub.conversions import Conversions, Request, check_type
-from seedstock.hub.derived import DerivedRepos, target_id_of
+from seedstock.hub.derived import DerivedRepos, Place, target_id_of
 from seedstock.hub.reading import Reading
 from seedstock.hub.repos import Repos, repo_id_of
 from seedstock.jobs.kinds import JobContext
@@ -31,7 +31,7 @@ from seedstock.variants.pedigree import Parent, Pedigree, inherit
 from seedstock.variants.pinning import Pinner, is_notice
 from seedstock.variants.plan import Plan, lay_out
 from seedstock.variants.previews import Previews, Prospect
-from seedstock.variants.publishing import Place, Publisher
+from seedstock.variants.publishing import Publisher
 from seedstock.variants.recipe import recipe_of
 from seedstock.variants.result import Making, Records, write_result
 
@@ -167,11 +167,9 @@ class Variants:
         return self._ended(viewer, spec, target, commit, runs[-1].result)
 
     def _place(self, viewer: Viewer, job: dict[str, Any], sources: list[RepoRow], state_dir: Path) -> Place:
-        target_id = _model_id(job["target"])
-        repo, private = self._derived.claim(
-            viewer, target_id, sources, state_dir, private=job["private"], made=job["made"]
+        return self._derived.claim(
+            viewer, _model_id(job["target"]), sources, state_dir, private=job["private"], made=job["made"]
         )
-        return Place(target_id, repo, private)
 
     def _ended(
         self, viewer: Viewer, spec: AdaptSpec, target: RepoRow, commit: str, figures: dict[str, Any]

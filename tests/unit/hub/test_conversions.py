@@ -17,10 +17,12 @@ from seedstock.core.names import RepoId, RepoType
 from seedstock.core.viewer import OrgRole, TokenRole
 from seedstock.housekeeping import job_kinds
 from seedstock.http.app import build_app
+from seedstock.hub.commits import CommitWriter
 from seedstock.hub.conversions import CONVERT_MODEL, Request
 from seedstock.hub.repos import RepoSettings
 from seedstock.jobs.worker import Worker
 from seedstock.store.staging import StagedFile
+from seedstock.variants.conversions import ConversionRecords
 from tests.factories.hf_model import TOKENIZER_CONFIG, config, safetensors_bytes, tokenizer_json, weights
 from tests.unit.lineage.conftest import Context, Family
 
@@ -102,7 +104,7 @@ def test_what_a_killed_attempt_left_goes_with_the_next(shelf: Family, tmp_path: 
     assert not left.exists()
 
 
-@pytest.mark.parametrize("fault", ["disk", "told to stop"])
+@pytest.mark.parametrize("fault", ["disk", "record", "commit", "told to stop"])
 def test_nothing_is_left_of_one_that_did_not_end(
     shelf: Family, tmp_path: Path, fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -118,6 +120,15 @@ def test_nothing_is_left_of_one_that_did_not_end(
 
         monkeypatch.setattr(StagedFile, "write", full)
         with pytest.raises(StoreUnreachable):
+            shelf.hub.conversions.run(context, spec)
+    elif fault in {"record", "commit"}:
+        broken = (ConversionRecords, "of") if fault == "record" else (CommitWriter, "commit")
+
+        def fail(*_arguments: Any) -> None:
+            raise StoreUnreachable("gone")
+
+        monkeypatch.setattr(*broken, fail)
+        with pytest.raises(StoreUnreachable, match="gone"):
             shelf.hub.conversions.run(context, spec)
     else:
         monkeypatch.setattr(context, "cancelled", lambda: True)
@@ -140,7 +151,11 @@ def test_a_second_type_joins_the_first_and_leaves_the_card(shelf: Family, tmp_pa
         folder.mkdir()
         shelf.hub.conversions.run(context_in(folder), job_of(shelf, "ada", "ada/base", to=to))
     at = shelf.hub.reading.repo_at(shelf.people["ada"], repo("ada/base-GGUF"))
-    assert {"README.md", "base-F16.gguf", "base-Q8_0.gguf"} <= {entry.path for entry in at.entries}
+    assert {entry.path for entry in at.entries} == {
+        ".gitattributes", "README.md", "recipe.toml",
+        "base-F16.gguf", "base-F16.gguf.run-record.dsse.json",
+        "base-Q8_0.gguf", "base-Q8_0.gguf.run-record.dsse.json",
+    }  # fmt: skip
     shelf.hub.conversions.run(
         context_in(tmp_path), job_of(shelf, "ada", "ada/base-GGUF", to="Q4_0", file="base-F16.gguf")
     )
@@ -248,4 +263,6 @@ def test_the_page_shows_the_size_starts_the_job_and_follows_it(shelf: Family, tm
     page = client.get(job).text
     assert 'Published in <a href="/eve/mine">' in page
     assert "data-live" not in page
+    assert "/eve/mine/replicate" in client.get("/eve/mine").text
+    assert "base-q8_0" in client.get("/eve/mine/replicate").text
     assert client.post("/ada/base/convert", data=form).status_code == 400

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 from seedstock.recipes.pinning import Kind, Pinned, pin
 
@@ -89,7 +90,7 @@ def commit(text: str) -> str:
     return hashlib.sha1(text.encode()).hexdigest()
 
 
-def resolve(kind: Kind, reference: str, revision: str | None) -> Pinned:
+def resolve(kind: Kind, reference: str, revision: str | None, _files: Sequence[str] = ()) -> Pinned:
     """Everything exists; what it is follows from its name."""
     is_repo = kind in {"model", "dataset"}
     return Pinned(digest(f"{kind} {reference}"), commit(f"{reference}@{revision}") if is_repo else None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 
 import msgspec
 import pytest
@@ -15,7 +16,7 @@ from seedstock.recipes.toml_lines import read_toml
 from tests.unit.recipes.samples import SHORT, commit, digest, pinned, resolve
 
 
-def never(kind: Kind, reference: str, revision: str | None) -> Pinned:
+def never(kind: Kind, reference: str, _revision: str | None, _files: Sequence[str] = ()) -> Pinned:
     raise AssertionError(f"{kind} {reference} is pinned already")
 
 
@@ -51,7 +52,7 @@ def test_the_result_is_a_recipe_and_pinning_it_again_changes_nothing() -> None:
 def test_branches_are_asked_for_and_commits_are_kept() -> None:
     asked: list[tuple[str, str, str | None]] = []
 
-    def record(kind: Kind, reference: str, revision: str | None) -> Pinned:
+    def record(kind: Kind, reference: str, revision: str | None, _files: Sequence[str] = ()) -> Pinned:
         asked.append((kind, reference, revision))
         return resolve(kind, reference, revision)
 
@@ -110,7 +111,7 @@ def test_branches_are_asked_for_and_commits_are_kept() -> None:
     ],
 )
 def test_values_are_added_however_a_table_is_written(before: str, after: str | None) -> None:
-    def fixed(kind: Kind, reference: str, revision: str | None) -> Pinned:
+    def fixed(kind: Kind, reference: str, revision: str | None, _files: Sequence[str] = ()) -> Pinned:
         return Pinned("D", "R")
 
     if after is None:
@@ -121,6 +122,14 @@ def test_values_are_added_however_a_table_is_written(before: str, after: str | N
             assert pin(before, fixed) == before
         return
     assert pin(before, fixed) == after
+
+
+def test_of_named_files_of_a_model_the_digest_is_theirs() -> None:
+    def of_files(_kind: Kind, _reference: str, _revision: str | None, files: Sequence[str] = ()) -> Pinned:
+        return Pinned(" and ".join(files), "R")
+
+    text = '[inputs.x]\nkind = "model"\nref = "a/b"\nfiles = ["c", "d"]\n'
+    assert pin(text, of_files) == f'{text[:-1]}\nrevision = "R"\ndigest = "c and d"\n'
 
 
 def test_a_table_that_only_a_header_below_implies_gets_a_header() -> None:

@@ -16,12 +16,13 @@ from seedstock.hub.commits import CommitMessage
 from seedstock.hub.operations import Put
 from seedstock.openness.records import verify_record
 from seedstock.recipes.outputs import describe_output
+from seedstock.recipes.parts import part_for, published_stages
 from seedstock.recipes.reading import read_recipe
 from seedstock.recipes.record import StageScore, read_run
 from seedstock.recipes.record_check import explain
 from seedstock.replications.local import run_local
 from seedstock.replications.measuring import evaluated
-from seedstock.replications.request import Request, part_for, published_stage, shortened
+from seedstock.replications.request import Request, shortened
 from tests.unit.recipes.samples import pinned
 from tests.unit.replications.test_verdicts import POET, SPEC
 from tests.unit.variants.conftest import Context, Nursery
@@ -136,16 +137,16 @@ def test_evaluations_of_what_is_made_run_with_it_and_those_of_other_models_do_no
         ("before_on_traces", "base", "traces"),
     )
     recipe = read_recipe(pinned() + "".join(stage(*one) for one in evaluations))
-    assert published_stage(recipe, "ada/elsewhere") == "student"
-    part = part_for(recipe, "sft")
+    assert published_stages(recipe, "ada/elsewhere", ()) == ["student"]
+    part = part_for(recipe, ["sft"])
     assert list(part.stage) == ["sft", "of_base"], "traces are not made for one of the base"
     assert set(part.inputs) == {"base", "cold", "test"}
     every = ["sft", "grpo", "traces", "student", *(name for name, _, _ in evaluations)]
-    assert sorted(part_for(recipe, "student").stage) == sorted(every)
+    assert sorted(part_for(recipe, ["student"]).stage) == sorted(every)
     args = shortened(part).stage["of_base"].args
     assert (args["n"], args["samples"]) == (1, 1)
     with pytest.raises(Invalid, match="Stage of_base makes a dataset"):
-        part_for(recipe, "of_base")
+        part_for(recipe, ["of_base"])
 
 
 @pytest.mark.parametrize("name", ["\\u001b[2J", "one\\n", ""])

@@ -11,11 +11,9 @@ import pytest
 from seedstock.core.names import RepoId, RepoType
 from seedstock.db import migrate
 from seedstock.db.engine import Database, default_url
-from seedstock.hub.commits import CommitMessage
 from seedstock.hub.conversions import Request as Conversion
-from seedstock.hub.operations import Put
 from seedstock.openness.records import verify_record
-from seedstock.recipes.pinning import Kind, Pinned, pin
+from seedstock.recipes.outputs import content_digest
 from seedstock.recipes.record import read_run
 from seedstock.replications.request import Request
 from seedstock.settings import Settings
@@ -35,35 +33,6 @@ MERGES: dict[str, dict[str, Any]] = {
     },
     "folded": {"base": "ada/base", "models": ["ada/poet"], "settings": {"method": "lora"}},
 }
-QUANTIZE = """
-schema = "hub-recipe/1"
-name = "small"
-license = "Apache-2.0"
-
-[env]
-python = "3.11"
-
-[budget]
-cpu_s = 600
-memory_mb = 2048
-
-[determinism]
-seed = 0
-threads = 1
-dtype = "float32"
-device = "cpu"
-deterministic_algorithms = true
-
-[inputs.base]
-kind = "model"
-ref = "ada/base"
-revision = "main"
-
-[stage.small]
-op = "quantize"
-inputs = { base = "base" }
-args = { to = "Q8_0", name = "base", source = "ada/base@COMMIT" }
-"""
 
 
 def model(name: str) -> RepoId:
@@ -75,42 +44,32 @@ def make(nursery: Nursery, folder: Path, document: dict[str, Any]) -> None:
     assert made is not None
 
 
-def quantise(nursery: Nursery, folder: Path) -> None:
-    """`ada/small`, a conversion by the hub, and beside it a recipe that somebody wrote."""
+def convert(nursery: Nursery, folder: Path, to: str, source: str = "ada/base", **request: Any) -> None:
+    """A conversion by the hub, into `ada/small` by default."""
     ada = nursery.people["ada"]
-    number, proposal = nursery.hub.conversions.start(
-        ada, model("ada/base"), Conversion(to="Q8_0", repo="ada/small")
-    )
+    wanted = Conversion(to=to, **{"repo": "ada/small", **request})
+    number, _ = nursery.hub.conversions.start(ada, model(source), wanted)
     spec = nursery.hub.queue.get(number).spec
     nursery.hub.queue.cancel(number)
     folder.mkdir()
     assert nursery.hub.conversions.run(Context(folder), spec) is not None
-
-    def resolve(_kind: Kind, reference: str, revision: str | None) -> Pinned:
-        found = Pinner(nursery.hub.reading, ada).pin(RepoType.MODEL, reference, revision or "main")
-        return Pinned(found.digest, found.commit)
-
-    text = pin(QUANTIZE.replace("COMMIT", proposal.commit), resolve)
-    row, ref = nursery.hub.writing.begin(ada, model("ada/small"), "main")
-    oid = nursery.hub.writing.store_blobs(row, [text.encode()])[0]
-    nursery.hub.writing.commit(ada, row, ref, CommitMessage("Say how it is made"), [Put("recipe.toml", oid)])
 
 
 def copy_repo(here: Nursery, there: Nursery, name: str) -> None:
     """What somebody does who downloads a model and uploads it elsewhere: the same files in another commit."""
     ada = here.people["ada"]
     at = here.hub.reading.repo_at(ada, model(name))
-    small, large = {}, None
+    small, large = {}, {}
     for entry in at.entries:
         file = here.hub.reading.file(ada, model(name), f"main/{entry.path}")
         if file.data is not None:
             small[entry.path] = file.data
         else:
-            assert large is None
             assert file.entry.digest is not None
-            large = (entry.path, here.hub.content.materialise(file.entry.digest).read_bytes())
-    assert large is not None
-    there.publish(name, large[1], path=large[0], files=small)
+            large[entry.path] = here.hub.content.materialise(file.entry.digest).read_bytes()
+    card = small.pop("README.md").decode()
+    for path, data in large.items():
+        there.publish(name, data, card, path=path, files=small)
 
 
 def replicate(nursery: Nursery, name: str, folder: Path) -> dict[str, Any]:
@@ -153,28 +112,35 @@ def test_merges_and_quantisations_are_bit_exact_here_and_elsewhere(
     make(nursery, tmp_path / "poet", lora)
     for name, document in MERGES.items():
         make(nursery, tmp_path / name, {"method": "merge", "publish": f"ada/{name}", **document})
-    quantise(nursery, tmp_path / "small")
+    convert(nursery, tmp_path / "q8", "Q8_0")
+    convert(nursery, tmp_path / "f16", "F16")
+    convert(nursery, tmp_path / "q4", "Q4_0", "ada/small", file="base-F16.gguf")
     made = [*MERGES, "small"]
     for name in ("base", "other", "third", "poet", *made):
         copy_repo(nursery, elsewhere, f"ada/{name}")
-    at = [hub.hub.reading.repo_at(hub.people["ada"], model("ada/base")) for hub in (nursery, elsewhere)]
-    assert at[0].commit.oid != at[1].commit.oid
-    for hub, place in ((nursery, "here"), (elsewhere, "there")):
-        for name in made:
-            found = replicate(hub, f"ada/{name}", tmp_path / f"{name}-{place}")
-            assert found["verdict"] == "bit-exact", (name, place, found)
-            row = hub.hub.replications.of(hub.people["bob"], model(f"ada/{name}"))[0]
-            run = read_run(verify_record(row.record, [hub.hub.records.key.public]))
-            entries = hub.hub.reading.repo_at(hub.people["bob"], model(f"ada/{name}")).entries
-            published = {entry.path: entry.digest for entry in entries if entry.digest}
-            weights = {path: run.stages[-1].output.files[path] for path in published}
-            assert weights == published, "not only the tensors, the whole files are equal"
+    bases = [hub.hub.reading.repo_at(hub.people["ada"], model("ada/base")) for hub in (nursery, elsewhere)]
+    assert bases[0].commit.oid != bases[1].commit.oid
+    for hub, base, names in ((nursery, bases[0], [*made, "poet"]), (elsewhere, bases[1], made)):
+        for name in names:
+            place = tmp_path / f"{name}-{base.commit.oid}"
+            found = replicate(hub, f"ada/{name}", place)
+            assert (found["verdict"], found["files_match"]) == ("bit-exact", True), (name, place, found)
+            rows = hub.hub.replications.of(hub.people["bob"], model(f"ada/{name}"))
+            assert len(rows) == (3 if name == "small" else 1)
+            runs = [read_run(verify_record(row.record, [hub.hub.records.key.public])) for row in rows]
+            files = {path: digest for run in runs for path, digest in run.stages[-1].output.files.items()}
+            pinned = Pinner(hub.hub.reading, hub.people["bob"]).pin(RepoType.MODEL, f"ada/{name}", "main")
+            assert content_digest(files, "model") == pinned.digest, (
+                "not only the tensors, all files are equal"
+            )
+            used = {item.revision for run in runs for item in run.inputs if item.uri == "ada/base"}
+            assert used == ({base.commit.oid} if used else set()), "what was read, not what the recipe says"
 
 
 def test_elsewhere_other_content_is_not_taken_for_the_pinned_one(
     nursery: Nursery, elsewhere: Nursery, tmp_path: Path
 ) -> None:
-    quantise(nursery, tmp_path / "small")
+    convert(nursery, tmp_path / "small", "Q8_0")
     copy_repo(nursery, elsewhere, "ada/small")
     elsewhere.publish_folder("ada/base", write_model(tmp_path / "other", seed=1))
     number, proposal = elsewhere.hub.replications.start(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -78,7 +79,7 @@ def edited(nursery: Nursery, tiny_base: Path, tmp_path: Path) -> Nursery:
         (folder / path.name).write_bytes(data[:-4] + bytes(4) if path.suffix == ".safetensors" else data)
     nursery.publish_folder("ada/edited", folder)
 
-    def resolve(_kind: Kind, reference: str, revision: str | None) -> Pinned:
+    def resolve(_kind: Kind, reference: str, revision: str | None, _files: Sequence[str] = ()) -> Pinned:
         found = Pinner(nursery.hub.reading, nursery.people["ada"]).pin(
             RepoType.MODEL, reference, revision or "main"
         )

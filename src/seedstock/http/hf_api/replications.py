@@ -50,7 +50,7 @@ def _proposed(proposal: ReplicationProposal) -> dict[str, Any]:
     return {
         "repo": proposal.repo,
         "commit": proposal.commit,
-        "stage": proposal.stage,
+        "judged": proposal.stages,
         "stages": {name: stage.op for name, stage in recipe.stage.items()},
         "claims": [msgspec.to_builtins(claim) for claim in recipe.claim],
         "budget": msgspec.to_builtins(recipe.budget),

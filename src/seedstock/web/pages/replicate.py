@@ -136,7 +136,10 @@ def _inputs(proposal: ReplicationProposal) -> tuple[Fact, ...]:
 def _facts(proposal: ReplicationProposal) -> tuple[Fact, ...]:
     how, budget = proposal.recipe.determinism, proposal.recipe.budget
     return (
-        Fact("Stage that makes this model", proposal.stage),
+        Fact(
+            "Stage that makes this model" if len(proposal.stages) == 1 else "Stages that make its files",
+            ", ".join(proposal.stages),
+        ),
         Fact("Runs with", f"seed {how.seed}, {how.threads} thread(s), {how.dtype}, {how.device}"),
         Fact("At most", f"{budget.cpu_s:,} CPU seconds, {budget.memory_mb:,} MB"),
         Fact(
