@@ -10,10 +10,10 @@ import msgspec
 
 from seedstock.core.names import RepoId, RepoType
 from seedstock.hub.trees import Entry
+from seedstock.metadata.gguf_types import ENCODERS
 from seedstock.metadata.summary import RepoMetadata
 from seedstock.metadata.tags import ADAPTER_CONFIG
 from seedstock.run.engines.base import Ability
-from seedstock.run.engines.llama_cpp_memory import ENCODERS
 from seedstock.run.engines.transformers_engine import MODULES
 
 CONVERTED = frozenset({"llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "phi3"})

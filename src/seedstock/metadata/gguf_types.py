@@ -30,3 +30,18 @@ FILE_TYPES: Mapping[int, str] = {
     26: "IQ3_S", 27: "IQ3_M", 28: "IQ2_S", 29: "IQ2_M", 30: "IQ4_XS", 31: "IQ1_M", 32: "BF16", 36: "TQ1_0",
     37: "TQ2_0", 38: "MXFP4_MOE",
 }  # fmt: skip
+
+ENCODERS = frozenset(
+    [
+        "bert",
+        "modern-bert",
+        "nomic-bert",
+        "nomic-bert-moe",
+        "jina-bert-v2",
+        "jina-bert-v3",
+        "neo-bert",
+        "eurobert",
+        "gemma-embedding",
+    ]
+)
+"""Architectures that turn texts into vectors and write none."""

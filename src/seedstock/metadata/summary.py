@@ -14,6 +14,7 @@ import msgspec
 from seedstock.core.errors import HubError, Unavailable, UnsupportedFormat
 from seedstock.core.names import RepoType
 from seedstock.metadata.card import Card, parse_card, texts
+from seedstock.metadata.gguf_types import ENCODERS
 from seedstock.metadata.source import FileEntry, read_whole
 from seedstock.metadata.tags import ADAPTER_CONFIG, BaseModels, FileFacts, derive_tags
 from seedstock.metadata.weights import (
@@ -123,7 +124,7 @@ def summarise(
         config=config,
         diffusers_class=class_name if isinstance(class_name, str) else None,
         has_chat_template=_has_chat_template(commit, tokenizer, weights.gguf),
-        has_gguf_language_model=bool(weights.gguf and weights.gguf.context_length),
+        gguf_task=_gguf_task(weights.gguf),
     )
     tagging = derive_tags(repo_type, card, facts)
     index = card.data.get("model-index")
@@ -158,6 +159,13 @@ def _record(commit: _Commit, card: Card, **fields: Any) -> RepoMetadata:
         problems=tuple(commit.problems),
         **fields,
     )
+
+
+def _gguf_task(gguf: GgufSummary | None) -> str | None:
+    """What a model of text in a GGUF file is for; encoders make vectors alone."""
+    if gguf is None or not gguf.context_length:
+        return None
+    return "feature-extraction" if gguf.architecture in ENCODERS else "text-generation"
 
 
 def _has_chat_template(commit: _Commit, tokenizer: _TokenizerConfig | None, gguf: GgufSummary | None) -> bool:

@@ -53,7 +53,7 @@ class FileFacts(msgspec.Struct, frozen=True):
     config: Mapping[str, Any] = {}
     diffusers_class: str | None = None
     has_chat_template: bool = False
-    has_gguf_language_model: bool = False
+    gguf_task: str | None = None
 
 
 class BaseModels(msgspec.Struct, frozen=True):
@@ -120,7 +120,7 @@ def _task(facts: FileFacts, library: str | None) -> str | None:
         for suffix, task in _TASKS.items():
             if isinstance(name, str) and name.endswith(suffix):
                 return task
-    return "text-generation" if facts.has_gguf_language_model else None
+    return facts.gguf_task
 
 
 def _file_tags(facts: FileFacts) -> Iterator[str]:

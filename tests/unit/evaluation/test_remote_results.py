@@ -184,7 +184,8 @@ def test_pages_and_api_name_it_by_its_id(rack: Rack) -> None:
         )
         page = client.get("/leaderboard", headers=ada | html).text
         assert "remote/rack/org/big</a>" in page
-        assert "closed, runs elsewhere" in page
+        assert "closed</span>" in page
+        assert "runs elsewhere</span>" in page
         for path in ("/evaluations", f"/evaluations/{row.id}", f"/evaluations/{row.id}/samples"):
             assert client.get(address + path, headers=ada).status_code == 200
             assert client.get(address + path, headers=bob).status_code == 404

@@ -59,6 +59,8 @@ def test_pages_offer_vectors_in_place_of_a_chat(shelf: Family) -> None:
             talks = name == "ada/talker"
             assert (f'href="/{name}/chat"' in page, "Talk to it" in page) == (talks, talks)
             assert ("/v1/chat/completions" in page, "/v1/embeddings" in page) == (talks, not talks)
+        tagged = {name: client.get(f"/api/models/{name}").json()["pipeline_tag"] for name in ENCODERS}
+        assert tagged == {"ada/bert": "feature-extraction", "ada/sentences": "sentence-similarity"}
         blocked = client.get("/ada/bert/chat", headers=HTML)
         assert blocked.status_code == 200
         assert "it turns texts into vectors" in blocked.text

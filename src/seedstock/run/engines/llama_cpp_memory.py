@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from seedstock.core.errors import ModelNotRunnable, UnsupportedFormat
+from seedstock.metadata.gguf_types import ENCODERS
 from seedstock.run.engines.base import Ability
 from seedstock.run.engines.estimate import Estimate, contexts
 
@@ -23,20 +24,6 @@ _F16_BYTES = 2
 _MAX_LAYERS = 65_536
 _LAST = 3
 _POOLINGS = frozenset({1, 2, _LAST})  # mean, of the first token, of the last; 4 ranks pairs of texts
-ENCODERS = frozenset(
-    [
-        "bert",
-        "modern-bert",
-        "nomic-bert",
-        "nomic-bert-moe",
-        "jina-bert-v2",
-        "jina-bert-v3",
-        "neo-bert",
-        "eurobert",
-        "gemma-embedding",
-    ]
-)
-"""Architectures that turn texts into vectors and write none."""
 _NO_TEXT = frozenset({"t5encoder", "clip", "wavtokenizer-dec"})
 
 

@@ -75,12 +75,19 @@ def _facts(board: Board) -> tuple[Fact, ...]:
     )
 
 
+def _points(share: float) -> str:
+    """Points with their sign; none for nothing."""
+    text = f"{100 * share:+.1f}"
+    return text if text.strip("+-0.") else "0"
+
+
 def _line(line: Ranked) -> LineView:
     found, row = line.result, line.result.row
     difference = ""
     if line.difference is not None:
         one = line.difference
-        difference = f"{100 * one.difference:+.1f} ({100 * one.low:+.1f} to {100 * one.high:+.1f})"
+        low, high = _points(one.low), _points(one.high)
+        difference = f"{_points(one.difference)} ({low} to {high})"
     return LineView(
         place=line.place,
         model=found.model,
