@@ -173,7 +173,7 @@ class _Sampling:
         self._counts.tokens += tokens
         self._report(batches, tokens / (time.perf_counter() - began))
         if number % max(1, batches // _SHOWN) == 0:
-            text = said(self._loaded.tokenizer, written[0], self._decoding.ends)
+            text = said(self._loaded.tokenizer, questions[0], written[0], self._decoding.ends)
             self._say(Event(sample={"step": number, "prompt": questions[0].text, "text": text}))
 
     def _report(self, batches: int, tokens_per_s: float) -> None:
@@ -191,7 +191,7 @@ class _Sampling:
     def _judged(self, question: Question, written: Sequence[list[int]]) -> list[bytes]:
         answers = []
         for ids in written:
-            text = said(self._loaded.tokenizer, ids, self._decoding.ends)
+            text = said(self._loaded.tokenizer, question, ids, self._decoding.ends)
             ended = bool(ids) and ids[-1] in self._decoding.ends
             answers.append(Answer(text, ended, self._rewards.score(question.text, text, question.row)))
         passed = answers
