@@ -7,10 +7,10 @@ export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help tour test check lint types format docs bench bench-lineage bench-adapt bench-run replicate-r1 serve lock clean
+.PHONY: help tour test check lint types format docs bench bench-lineage bench-adapt bench-run replicate-r1 replicate-r1-smollm2 serve lock clean
 
 help: ## list the verbs
-	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 24
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Seedstock needs Python 3.11 or later; set PYTHON=/path/to/python3.11")'
@@ -64,6 +64,10 @@ bench-run: $(VENV)/.dev ## answers through the hub against llama.cpp asked direc
 
 replicate-r1: $(VENV)/.dev ## make the small DeepSeek-R1 again, three seeds; writes docs/r1-tiny.md
 	$(BIN)/python recipes/r1-tiny/report.py $(R1)
+
+replicate-r1-smollm2: $(VENV)/.dev ## the same steps with SmolLM2-135M, a night; R1=--smoke: only whether they run
+	$(BIN)/python recipes/r1-smollm2/fetch.py
+	$(BIN)/seedstock recipe run recipes/r1-smollm2/recipe.toml $(R1)
 
 serve: $(VENV)/.tour ## run a hub on this folder's ./seedstock-data
 	$(BIN)/seedstock serve

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -24,6 +24,7 @@ def recipe() -> None:
     \b
     seedstock recipe pin recipe.toml      branches become commits, digests and defaults are written in
     seedstock recipe check recipe.toml
+    seedstock recipe run recipe.toml      all its stages on this machine, and its claims measured
     """  # noqa: D301 - \b is click's
 
 
@@ -86,6 +87,49 @@ def pin(file: Path, dry_run: bool, endpoint: str | None, token: str | None) -> N
         partial.write_bytes(result.encode())
         partial.replace(file)
     click.echo(recipe_digest(read_recipe(result, str(file))))
+
+
+@recipe.command("run")
+@click.argument("file", type=_FILE)
+@click.option("--stage", metavar="S", help="Only this one and what it needs. [default: all]")
+@click.option(
+    "--seeds", type=click.IntRange(1, 16), default=1, show_default=True, help="Runs, from seed 0 on."
+)
+@click.option(
+    "--at-once", type=click.IntRange(1), default=1, show_default=True, help="Seeds that run side by side."
+)
+@click.option("--threads", type=click.IntRange(1), help="[default: the recipe's]")
+@click.option("--smoke", is_flag=True, help="Two steps a stage, short answers: whether it runs at all.")
+@click.option(
+    "--folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Keeps what stages make. [default: .cache/NAME, by the recipe's name]",
+)
+def run(file: Path, seeds: int, smoke: bool, folder: Path | None, **options: Any) -> None:
+    """Run all stages of a recipe on this machine, without a hub, and measure what it claims.
+
+    Its files and generators are looked for beside it and run as they are: read code of others first. Started again, it
+    goes on where it was. A verdict is a hub's to give: seedstock replicate.
+
+    \b
+    seedstock recipe run recipes/r1-tiny/recipe.toml --seeds 3 --at-once 2
+    seedstock recipe run recipe.toml --smoke
+    """  # noqa: D301 - \b is click's
+    from seedstock.replications.local import run_local
+
+    folder = folder or Path(".cache", _read(file).name)
+    found = run_local(file, folder, range(seeds), tell=click.echo, smoke=smoke, **options)
+    for number, runs in enumerate(found.runs):
+        for one in runs:
+            spent, memory = (one.result.get(key, 0) for key in ("process_cpu_seconds", "peak_memory_bytes"))
+            said = f", {memory / 2**20:,.0f} MiB" if memory else ""
+            click.echo(
+                f"{'smoke' if smoke else 'seed'} {number}: {one.name} took {spent:,.0f} CPU s{said}: {one.output}"
+            )
+    for claim in found.recipe.claim:
+        each = found.scores[claim.stage].mean(axis=1)
+        seen = ", ".join(f"{score:.3f}" for score in each)
+        click.echo(f"{claim.stage}, {claim.metric}: {seen}; claimed {claim.value:.3f}")
 
 
 @recipe.command("import")

@@ -24,7 +24,7 @@ _REPRODUCED = {"bit-exact", "numerically-close", "within-tolerance", "exceeds"}
 )
 @click.option("--seed", type=click.IntRange(0), help="Of the first run. [default: the recipe's]")
 @click.option("--threads", type=click.IntRange(1), help="[default: the recipe's]")
-@click.option("--smoke", is_flag=True, help="Two steps a stage: whether it runs at all.")
+@click.option("--smoke", is_flag=True, help="Two steps a stage, short answers: whether it runs at all.")
 @click.option("--dry-run", is_flag=True, help="Say what would run and whether all inputs are as pinned.")
 @hub_options
 def replicate(repo: str, endpoint: str | None, token: str | None, as_json: bool, **options: Any) -> None:

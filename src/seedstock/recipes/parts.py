@@ -20,7 +20,6 @@ MAKES_A_FILE = frozenset({"quantize", "convert"})
 """Operations whose output is one GGUF."""
 _DEFAULT_NAME = "model"
 _MODELS = {"base", "adapter"}
-_NAME_A_MODEL = "name the stage that makes the model; evaluations of it run with it"
 
 
 def file_of(stage: RecipeStage) -> str | None:
@@ -31,13 +30,7 @@ def file_of(stage: RecipeStage) -> str | None:
 
 
 def part_for(recipe: Recipe, stages: Sequence[str]) -> Recipe:
-    """The recipe with what `stages` need, the evaluations of that, and no more.
-
-    Raises NotFound for a stage that it does not have, Invalid for one that makes no model.
-    """
-    for stage in stages:
-        if stage in recipe.stage and recipe.stage[stage].op in GIVES_DATA:
-            raise Invalid(f"Stage {stage} makes a dataset; a replication is of a model", hint=_NAME_A_MODEL)
+    """The recipe with what `stages` need, the evaluations of that, and no more. Raises NotFound for a stage it does not have."""
     needed = stages_to_run(recipe, lambda _identity: False, stages)
     names = {*needed, *_evaluations(recipe, needed)}
     kept = {name: recipe.stage[name] for name in order(recipe) if name in names}

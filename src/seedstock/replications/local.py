@@ -10,6 +10,7 @@ import hashlib
 import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,15 @@ from seedstock.adapt.script_stage import SCRIPT_FILE
 from seedstock.core.errors import Invalid
 from seedstock.recipes.operations import script_of
 from seedstock.recipes.outputs import describe_output
+from seedstock.recipes.parts import part_for
 from seedstock.recipes.reading import read_recipe
 from seedstock.recipes.recipe import Claim, FileInput, GeneratorInput, Recipe
 from seedstock.replications.generators import run_generator
 from seedstock.replications.measuring import Evaluator
-from seedstock.replications.request import seeded
+from seedstock.replications.request import seeded, shortened
 from seedstock.variants.execution import Execution, StageRun
 
+_SMOKE_ROWS = 16
 Scores = NDArray[np.float64]
 Tell = Callable[[str], None]
 
@@ -68,15 +71,28 @@ class LocalContext:
         return False
 
 
-def run_local(file: Path, folder: Path, seeds: Sequence[int], *, at_once: int, tell: Tell) -> LocalRuns:
-    """Run a recipe file into a folder. Raises Invalid where an input is not as pinned."""
+def run_local(
+    file: Path,
+    folder: Path,
+    seeds: Sequence[int],
+    *,
+    at_once: int,
+    tell: Tell,
+    stage: str | None = None,
+    threads: int | None = None,
+    smoke: bool = False,
+) -> LocalRuns:
+    """Run a recipe file, or what `stage` needs of it, into a folder. Raises Invalid where an input is not as pinned.
+
+    `smoke` shows that every stage runs, on the first rows of each input: nothing is measured, and what a whole run left
+    stays as it is.
+    """
     recipe = read_recipe(file.read_bytes(), str(file))
-    inputs = {
-        name: _input(file.parent, folder / "inputs" / name, item) for name, item in recipe.inputs.items()
-    }
-    for name, stage in recipe.stage.items():
-        if stage.op == "script":
-            inputs[script_of(name)] = _script(file.parent, folder / "scripts" / name, stage.args)
+    recipe = recipe if stage is None else part_for(recipe, [stage])
+    inputs = _inputs(recipe, file.parent, folder)
+    if smoke:
+        recipe = msgspec.structs.replace(shortened(recipe), claim=[])
+        inputs = {name: _first_rows(path, folder / "smoke-inputs" / name) for name, path in inputs.items()}
 
     def place(name: str, target: Path) -> None:
         if target.is_symlink():
@@ -84,24 +100,13 @@ def run_local(file: Path, folder: Path, seeds: Sequence[int], *, at_once: int, t
         target.symlink_to(inputs[name].absolute())
 
     def one(seed: int) -> tuple[list[StageRun], dict[str, list[float]]]:
-        own = seeded(recipe, seed, None)
-        context = LocalContext(folder / f"seed-{seed}", f"seed {seed}", tell)
+        own = seeded(recipe, seed, threads)
+        label = f"{'smoke' if smoke else 'seed'} {seed}"
+        context = LocalContext(folder / label.replace(" ", "-"), label, tell)
         memory = recipe.budget.memory_mb << 20
         execution = Execution(own, context.state_dir, context, LocalLauncher(), place, memory)
         runs = execution.run()
-        evaluator = Evaluator(LocalLauncher(), lambda _event: None, lambda: False, memory)
-        outputs = {run.name: run.output for run in runs}
-        scores = {
-            claim.stage: evaluator.scores(
-                own,
-                _of_seed(claim, seed),
-                outputs[claim.stage],
-                inputs[claim.eval.data],
-                _place_of(context, claim),
-            )
-            for claim in recipe.claim
-        }
-        return runs, scores
+        return runs, _scores(own, seed, context, {run.name: run.output for run in runs}, inputs)
 
     with ThreadPoolExecutor(at_once) as pool:
         found = list(pool.map(one, seeds))
@@ -113,6 +118,24 @@ def run_local(file: Path, folder: Path, seeds: Sequence[int], *, at_once: int, t
     )
 
 
+def _scores(
+    recipe: Recipe, seed: int, context: LocalContext, outputs: dict[str, Path], inputs: dict[str, Path]
+) -> dict[str, list[float]]:
+    """What each claimed stage's output scores, item by item."""
+    memory = recipe.budget.memory_mb << 20
+    evaluator = Evaluator(LocalLauncher(), lambda _event: None, lambda: False, memory)
+    return {
+        claim.stage: evaluator.scores(
+            recipe,
+            _of_seed(claim, seed),
+            outputs[claim.stage],
+            inputs[claim.eval.data],
+            _place_of(context, claim),
+        )
+        for claim in recipe.claim
+    }
+
+
 def _of_seed(claim: Claim, seed: int) -> Claim:
     """Each model is asked with random numbers of its own, so that seeds are independent."""
     return msgspec.structs.replace(
@@ -122,6 +145,15 @@ def _of_seed(claim: Claim, seed: int) -> Claim:
 
 def _place_of(context: LocalContext, claim: Claim) -> Path:
     return context.state_dir / f"measured-{claim.stage}-{claim.eval.data}"
+
+
+def _inputs(recipe: Recipe, beside: Path, folder: Path) -> dict[str, Path]:
+    """Where the recipe's inputs are, and the files of its `script` stages."""
+    found = {name: _input(beside, folder / "inputs" / name, item) for name, item in recipe.inputs.items()}
+    for name, stage in recipe.stage.items():
+        if stage.op == "script":
+            found[script_of(name)] = _script(beside, folder / "scripts" / name, stage.args)
+    return found
 
 
 def _input(beside: Path, target: Path, item: object) -> Path:
@@ -143,6 +175,18 @@ def _input(beside: Path, target: Path, item: object) -> Path:
         _check(describe_output(target, "dataset").tree, item.digest, f"what {item.file} writes")
     else:
         raise Invalid("A recipe that is run from a folder has all its inputs beside it or generates them")
+    return target
+
+
+def _first_rows(source: Path, target: Path) -> Path:
+    """A copy of a generated dataset, or another of JSON lines alone, with a few rows; anything else itself."""
+    files = list(source.iterdir())
+    if any(path.suffix != ".jsonl" for path in files):
+        return source
+    target.mkdir(parents=True, exist_ok=True)
+    for path in files:
+        with path.open("rb") as rows:
+            (target / path.name).write_bytes(b"".join(islice(rows, _SMOKE_ROWS)))
     return target
 
 

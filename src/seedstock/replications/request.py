@@ -24,7 +24,7 @@ class Request(msgspec.Struct, frozen=True):
     threads: Annotated[int, msgspec.Meta(ge=1, le=1024)] | None = None
     """None: the recipe's; other threads are another platform class."""
     smoke: bool = False
-    """Two steps a stage: whether it runs at all."""
+    """Two steps a stage, short answers: whether it runs at all."""
     priority: str = "normal"
 
 
@@ -40,8 +40,18 @@ def shortened(recipe: Recipe) -> Recipe:
     """A recipe that shows only whether it runs."""
     stages = {
         name: msgspec.structs.replace(
-            stage, args={key: _SMOKE.get(key, value) for key, value in stage.args.items()}
+            stage, args={key: _shortened(key, value) for key, value in stage.args.items()}
         )
         for name, stage in recipe.stage.items()
     }
     return msgspec.structs.replace(recipe, stage=stages)
+
+
+_SMOKE_TOKENS = 8
+"""Of an answer: steps are what is cut, and a large model would write whole answers for longer than it took those."""
+
+
+def _shortened(key: str, value: object) -> object:
+    if key == "max_new_tokens" and isinstance(value, int):
+        return min(value, _SMOKE_TOKENS)
+    return _SMOKE.get(key, value)

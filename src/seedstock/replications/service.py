@@ -9,6 +9,7 @@ import msgspec
 
 from seedstock.accounts.permissions import Action, check
 from seedstock.accounts.service import Accounts
+from seedstock.adapt.methods import GIVES_DATA
 from seedstock.core.clock import Clock
 from seedstock.core.errors import EntryNotFound, Invalid, NotFound, RepoNotFound, Unauthenticated
 from seedstock.core.names import RepoId, RepoType
@@ -47,6 +48,9 @@ class ReplicationProposal(msgspec.Struct, frozen=True):
     changes: tuple[str, ...]
     """Inputs that are not as pinned, or cannot be had by the viewer: the run would fail for them."""
     foreign_code: tuple[str, ...]
+
+
+_NAME_A_MODEL = "name the stage that makes the model; evaluations of it run with it"
 
 
 class _Outcome(msgspec.Struct, frozen=True):
@@ -97,6 +101,11 @@ class Replications:
         check(viewer, Action.DOWNLOAD, at.repo)
         recipe = self._recipe(viewer, at)
         held = {entry.path for entry in at.entries if not entry.is_tree}
+        asked = recipe.stage.get(request.stage or "")
+        if asked is not None and asked.op in GIVES_DATA:
+            raise Invalid(
+                f"Stage {request.stage} makes a dataset; a replication is of a model", hint=_NAME_A_MODEL
+            )
         stages = [request.stage] if request.stage else published_stages(recipe, at.repo.repo_id, held)
         part = part_for(recipe, stages)
         found = self._sources.find(viewer, at, part, code_allowed=viewer.is_admin)

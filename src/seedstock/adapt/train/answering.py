@@ -185,7 +185,10 @@ class Answering(ABC, Generic[C]):
         asked = [question.ids for question in questions for _ in range(each)]
         rows = max(self._method.batch_size, each)
         written = complete(loaded.model, asked, decoding, random, rows=rows)
-        texts = [said(loaded.tokenizer, ids, decoding.ends) for ids in written]
+        texts = [
+            said(loaded.tokenizer, questions[at // each], ids, decoding.ends)
+            for at, ids in enumerate(written)
+        ]
         ended = [bool(ids) and ids[-1] in decoding.ends for ids in written]
         with self._kept.open("ab") as file:
             for at, question in enumerate(questions):

@@ -68,7 +68,7 @@ class Divergence:
         """What the student writes now, for people to read."""
         written = self._written(questions, _SHOWING, self._trainer.state.global_step)
         return [
-            (question.text, said(self._tokenizer, ids, self._decoding.ends))
+            (question.text, said(self._tokenizer, question, ids, self._decoding.ends))
             for question, ids in zip(questions, written, strict=True)
         ]
 

@@ -40,7 +40,10 @@ class Judge:
         log: Callable[[str, float], None] | None = None,
     ) -> list[float]:
         """A reward for each completion; `log` is told the mean of each function where there are several."""
-        texts = [said(self._tokenizer, ids, self._decoding.ends) for ids in completions]
+        texts = [
+            said(self._tokenizer, question, ids, self._decoding.ends)
+            for question, ids in zip(questions, completions, strict=True)
+        ]
         scored = [
             self._rewards.score(question.text, text, question.row)
             for question, text in zip(questions, texts, strict=True)
@@ -85,7 +88,7 @@ class Judge:
         """What the model writes now, for people to read."""
         written = self._written(trainer.model, questions, len(questions), _SHOWING, trainer.state.global_step)
         return [
-            (question.text, said(self._tokenizer, ids, self._decoding.ends))
+            (question.text, said(self._tokenizer, question, ids, self._decoding.ends))
             for question, ids in zip(questions, written, strict=True)
         ]
 

@@ -25,6 +25,8 @@ class Question(msgspec.Struct, frozen=True):
     """As the model is given it, special tokens of the tokenizer apart."""
     ids: list[int]
     row: dict[str, Any]
+    space: str = ""
+    """The prompt's last one, where the tokenizer joins it to the word that follows: it is the model's to write."""
 
 
 def read_questions(
@@ -61,13 +63,26 @@ def read_questions(
 def question_of(prompt: str | list[Message], tokenizer: Any, row: dict[str, Any] | None = None) -> Question:
     """A prompt as tokens."""
     if isinstance(prompt, str):
-        ids = list(tokenizer(prompt)["input_ids"])
+        space = _space_of_the_answer(prompt, tokenizer)
+        ids = list(tokenizer(prompt.removesuffix(space))["input_ids"])
         # Some tokenizers end every text: then nothing would be left to say.
         while len(ids) > 1 and ids[-1] == tokenizer.eos_token_id and not prompt.endswith(tokenizer.eos_token):
             ids.pop()
-        return Question(prompt, prompt, ids or _beginning(tokenizer), row or {})
+        return Question(prompt, prompt, ids or _beginning(tokenizer), row or {}, space)
     text = render(tokenizer, prompt, ask=True)
     return Question(prompt, text, list(tokenizer(text, add_special_tokens=False)["input_ids"]), row or {})
+
+
+def _space_of_the_answer(prompt: str, tokenizer: Any) -> str:
+    """The space that ends a prompt, where it belongs to the first token of what follows. In training it is part of
+    that (`encode.encode_completion`); as a token of its own it would stand where the model has never seen one.
+    """
+    if not prompt.endswith(" "):
+        return ""
+    alone, followed = (
+        list(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in (prompt, f"{prompt}<")
+    )
+    return "" if followed[: len(alone)] == alone else " "
 
 
 def _beginning(tokenizer: Any) -> list[int]:
@@ -93,10 +108,13 @@ def shown_questions(texts: Sequence[str], questions: Sequence[Question], tokeniz
     return given or list(questions[:2])
 
 
-def said(tokenizer: Any, ids: Sequence[int], ends: Sequence[int]) -> str:
-    """A completion's text. Its last token is left out if it is an end; other special tokens stay visible to rewards."""
+def said(tokenizer: Any, question: Question, ids: Sequence[int], ends: Sequence[int]) -> str:
+    """What follows the question's prompt. The last token is left out if it is an end; other special tokens stay visible
+    to rewards.
+    """
     kept = list(ids[:-1] if ids and ids[-1] in ends else ids)
-    return str(tokenizer.decode(kept, skip_special_tokens=False, clean_up_tokenization_spaces=False))
+    text = str(tokenizer.decode(kept, skip_special_tokens=False, clean_up_tokenization_spaces=False))
+    return text.removeprefix(question.space)
 
 
 def most_prompt_tokens(config: Any, max_length: int, max_new_tokens: int) -> int:

@@ -1,0 +1,1 @@
+../r1-tiny/gen.py
