@@ -71,6 +71,7 @@ HEAVY = [
     "torch",
     "transformers",
     "tokenizers",
+    "llguidance",
     "pyarrow",
     "trl",
     "peft",

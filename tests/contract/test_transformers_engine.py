@@ -131,8 +131,11 @@ def test_thoughts_are_told_apart(hub: HubProcess, tmp_path: Path, client: openai
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"response_format": {"type": "json_object"}}, "GGUF"),
-        ({"extra_body": {"grammar": 'root ::= "a"'}}, "GGUF"),
+        ({"extra_body": {"grammar": 'root ::= "a"', "ignore_eos": True}}, "ignore_eos"),
+        (
+            {"extra_body": {"grammar": 'root ::= "a"'}, "response_format": {"type": "json_object"}},
+            "'response_format'",
+        ),
         ({"n": 9}, "'n'"),
         ({"messages": [{"role": "user", "content": "long " * 300}]}, "context"),
         ({"extra_body": {"chat_template_kwargs": {"tokenize": True}}}, "tokenize"),

@@ -2,26 +2,58 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
 
+from tests.factories.hf_model import byte_vocabulary
 from tests.factories.tiny_llama import CHAT, VOCABULARY, write_tokenizer
 
 
-def write_gpt2(folder: Path, *, seed: int = 0, chat: str | None = CHAT, positions: int = 256) -> Path:
-    """A GPT-2 of two layers."""
+def write_gpt2(
+    folder: Path,
+    *,
+    seed: int = 0,
+    chat: str | None = CHAT,
+    positions: int = 256,
+    script: tuple[str, ...] = (),
+) -> Path:
+    """A GPT-2 of two layers.
+
+    With a `script` of distinct pieces it says just those, in their order, after any prompt that ends in a line break.
+    """
     import torch
     from transformers import GPT2Config, GPT2LMHeadModel
 
     torch.manual_seed(seed)
     config: Any = GPT2Config(
-        vocab_size=VOCABULARY, n_positions=positions, n_embd=32, n_layer=2, n_head=2, bos_token_id=None, eos_token_id=264,
-        pad_token_id=264, initializer_range=0.3,
+        vocab_size=VOCABULARY + len(script), n_positions=positions, n_embd=32, n_layer=2, n_head=2, bos_token_id=None,
+        eos_token_id=264, pad_token_id=264, initializer_range=0.3, tie_word_embeddings=not script,
     )  # fmt: skip
-    GPT2LMHeadModel(config).save_pretrained(str(folder))
-    write_tokenizer(folder, chat)
+    model = GPT2LMHeadModel(config)
+    if script:
+        _learn(model, script)
+    model.save_pretrained(str(folder))
+    write_tokenizer(folder, chat, script)
     return folder
+
+
+def _learn(model: Any, script: tuple[str, ...]) -> None:
+    """A chain: a line break is followed by the first piece, each piece by the next, the last by the end."""
+    import torch
+
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if "ln_" not in name:
+                weight.zero_()
+        embedding, output = model.transformer.wte.weight, model.lm_head.weight
+        embedding[:, -1] = 1
+        chain = [byte_vocabulary()["Ċ"], *range(VOCABULARY, VOCABULARY + len(script)), 264]
+        for at, (token, following) in enumerate(itertools.pairwise(chain)):
+            embedding[token] = 0
+            embedding[token, at] = 1
+            output[following, at] = 10
 
 
 def write_bert(

@@ -15,6 +15,7 @@ import msgspec
 from seedstock.core.errors import Invalid
 from seedstock.run.engines.base import SERVED_MODEL
 from seedstock.run.engines.loopback import send_json
+from seedstock.run.engines.transformers_grammar import GrammarFailed
 from seedstock.run.engines.transformers_model import Loaded
 from seedstock.run.engines.transformers_request import Wanted, read_request
 from seedstock.run.engines.transformers_text import Piece, write
@@ -50,8 +51,11 @@ def answer_text(
             room = context_tokens - len(prompt)
             most = min(wanted.max_tokens or room, room)
             written += write(loaded, wanted, prompt, number * wanted.choices, most, answer.tell, answer.gone)
+    except GrammarFailed as error:
+        answer.fail(400, f"The answer could not be held to its schema or grammar: {error}")
+        return
     except RuntimeError as error:  # torch's, such as for want of memory
-        answer.fail(f"The model failed: {str(error).splitlines()[0][:300]}")
+        answer.fail(500, f"The model failed: {str(error).splitlines()[0][:300]}")
         return
     finally:
         writing.release()
@@ -98,9 +102,9 @@ class _Whole(_Answer):
         """Keep a piece."""
         self._pieces[piece.index].append(piece)
 
-    def fail(self, message: str) -> None:
+    def fail(self, status: int, message: str) -> None:
         """Say that there is no answer."""
-        send_json(self._handler, 500, {"error": {"message": message, "type": "server_error", "code": 500}})
+        send_json(self._handler, status, {"error": {"message": message, "code": status}})
 
     def finish(self, usage: dict[str, Any]) -> None:
         """Send it."""
@@ -143,9 +147,9 @@ class _Events(_Answer):
             choice["logprobs"] = {"content": piece.logprobs}
         self._event({"choices": [choice]})
 
-    def fail(self, message: str) -> None:
+    def fail(self, status: int, message: str) -> None:
         """End with an error."""
-        self._write(b'data: {"error":' + msgspec.json.encode({"message": message, "code": 500}) + b"}\n\n")
+        self._write(b'data: {"error":' + msgspec.json.encode({"message": message, "code": status}) + b"}\n\n")
         self._end()
 
     def finish(self, usage: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from seedstock.core.errors import HubError, Invalid
+from seedstock.core.errors import HubError, Invalid, Unavailable
 from seedstock.run.engines import child_guard
 from seedstock.run.engines.base import Ready
 from seedstock.run.engines.loopback import send_json
@@ -90,6 +90,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(msgspec.json.decode(data, type=dict[str, Any]))
         except Invalid as error:
             self._send_error(400, error.message)
+        except Unavailable as error:
+            self._send_error(503, error.message)
         except ConnectionError:
             pass  # nobody waits for the answer any more
         except Exception as error:  # noqa: BLE001 - told to the caller, and the model goes on

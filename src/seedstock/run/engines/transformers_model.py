@@ -12,6 +12,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from seedstock.core.errors import ModelNotRunnable
 from seedstock.run.engines.transformers_engine import MODULES
+from seedstock.run.engines.transformers_grammar import Grammars
 
 # Untyped where they are defined.
 _CAUSAL: Any = AutoModelForCausalLM
@@ -39,6 +40,7 @@ class Loaded(msgspec.Struct, frozen=True):
     defaults: dict[str, Any]
     """What `generation_config.json` says."""
     pooling: Pooling | None
+    grammars: Grammars
 
 
 def load(folder: Path, dtype: str) -> Loaded:
@@ -56,7 +58,9 @@ def load(folder: Path, dtype: str) -> Loaded:
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
     defaults = model.generation_config.to_diff_dict() if pooling is None else {}
-    return Loaded(model.to("cuda" if cuda else "cpu").eval(), tokenizer, defaults, pooling)
+    model = model.to("cuda" if cuda else "cpu").eval()
+    grammars = Grammars(tokenizer, model.config.get_text_config().vocab_size)
+    return Loaded(model, tokenizer, defaults, pooling, grammars)
 
 
 def _model(folder: Path, dtype: torch.dtype, *, embeds: bool) -> Any:

@@ -7,9 +7,10 @@ from typing import Any
 import msgspec
 
 from seedstock.core.errors import Invalid
+from seedstock.run.engines.transformers_grammar import read_grammar
 from seedstock.run.engines.transformers_memory import CHOICES
 
-_REFUSED = ("grammar", "tools", "tool_choice", "parallel_tool_calls", "reasoning_effort")
+_REFUSED = ("tools", "tool_choice", "parallel_tool_calls", "reasoning_effort")
 _NEEDS_GGUF = "cannot be used with models that run with transformers; a GGUF of this model could"
 # What `apply_chat_template` takes itself, and a template must not be told in its place.
 _TEMPLATE_OWN = frozenset(
@@ -54,6 +55,8 @@ class Wanted(msgspec.Struct, frozen=True):
     usage_in_stream: bool
     tells_prompt: bool = False
     """Whether a stream tells of the prompt's tokens, for the hub."""
+    grammar: str | None = None
+    """What answers are held to, as llguidance takes it."""
 
 
 def read_request(tokenizer: Any, body: dict[str, Any], *, chat: bool) -> Wanted:
@@ -61,12 +64,15 @@ def read_request(tokenizer: Any, body: dict[str, Any], *, chat: bool) -> Wanted:
     for name in _REFUSED:
         if body.get(name):
             raise Invalid(f"'{name}' {_NEEDS_GGUF}")
-    if (body.get("response_format") or {"type": "text"}).get("type") != "text":
-        raise Invalid(f"'response_format' {_NEEDS_GGUF}")
     choices = body.get("n") or 1
     if choices > CHOICES:
         raise Invalid(f"'n' can be {CHOICES} at most for this model")
     stops = body.get("stop") or []
+    grammar = read_grammar(body)
+    if grammar is not None and body.get("ignore_eos"):
+        raise Invalid(
+            "'ignore_eos' cannot be used together with a schema or grammar, which say where an answer ends"
+        )
     given = {name: value for name, value in body.items() if value is not None}
     prompts, begun = _chat_prompt(tokenizer, body) if chat else (_prompts(tokenizer, body["prompt"]), False)
     logprobs = body.get("top_logprobs", 0) if chat and body.get("logprobs") else None
@@ -88,6 +94,7 @@ def read_request(tokenizer: Any, body: dict[str, Any], *, chat: bool) -> Wanted:
         chat=chat,
         usage_in_stream=bool((body.get("stream_options") or {}).get("include_usage")),
         tells_prompt=bool(body.get("return_progress")),
+        grammar=grammar,
     )
 
 

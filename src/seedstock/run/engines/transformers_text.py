@@ -17,6 +17,7 @@ from transformers import (
     StoppingCriteriaList,
 )
 
+from seedstock.run.engines.transformers_grammar import Held
 from seedstock.run.engines.transformers_model import Loaded
 from seedstock.run.engines.transformers_pieces import Stops, Thoughts
 from seedstock.run.engines.transformers_request import Sampling, Wanted
@@ -106,6 +107,11 @@ def write(
     settings = _settings(loaded, wanted.sampling, wanted.choices, most)
     ends = set() if wanted.sampling.ignore_eos else _end_tokens(loaded)
     settings.eos_token_id = None
+    held = None
+    if wanted.grammar is not None:
+        rows = settings.num_return_sequences
+        held = loaded.grammars.hold(wanted.grammar, ends, rows, thinks=wanted.thought_begun)
+    processors = [recorder, *_processors(wanted.sampling, len(prompt)), *([held] if held else [])]
     if wanted.sampling.seed is not None:
         torch.manual_seed(wanted.sampling.seed % (1 << 63))
     ids = torch.tensor([prompt], device=loaded.model.device)
@@ -113,8 +119,8 @@ def write(
         ids,
         attention_mask=torch.ones_like(ids),
         generation_config=settings,
-        logits_processor=LogitsProcessorList([recorder, *_processors(wanted.sampling, len(prompt))]),
-        stopping_criteria=StoppingCriteriaList([_Tap(choices, ends, recorder, gone)]),
+        logits_processor=LogitsProcessorList(processors),
+        stopping_criteria=StoppingCriteriaList([_Tap(choices, ends, recorder, held, gone)]),
     )
     for choice in choices:
         if not choice.done:
@@ -213,17 +219,25 @@ class _Tap(StoppingCriteria):
     """Sees every token when it is written."""
 
     def __init__(
-        self, choices: list[Choice], ends: set[int], recorder: _Recorder, gone: Callable[[], bool]
+        self,
+        choices: list[Choice],
+        ends: set[int],
+        recorder: _Recorder,
+        held: Held | None,
+        gone: Callable[[], bool],
     ) -> None:
         self._choices = choices
         self._ends = ends
         self._recorder = recorder
+        self._held = held
         self._gone = gone
 
     def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:  # noqa: ARG002 - the library's interface
+        drawn = input_ids[:, -1].tolist()
+        complete = self._held.take(drawn) if self._held else [False] * len(drawn)
         for number, choice in enumerate(self._choices):
-            row = min(number, input_ids.shape[0] - 1)  # without chance one row is every choice
-            token = int(input_ids[row, -1])
+            row = min(number, len(drawn) - 1)  # without chance one row is every choice
+            token = drawn[row]
             if choice.done:
                 continue
             if token in self._ends:
@@ -231,6 +245,8 @@ class _Tap(StoppingCriteria):
                 choice.end("stop")
             else:
                 choice.take(token, self._recorder.of(row, token))
+                if complete[row] and not choice.done:
+                    choice.end("stop")
         over = self._gone()
         done = [over or choice.done for choice in self._choices[: input_ids.shape[0]]]
         return torch.tensor(done, device=input_ids.device)
