@@ -15,10 +15,11 @@ import msgspec
 from seedstock.core.errors import Invalid
 from seedstock.run.engines.base import SERVED_MODEL
 from seedstock.run.engines.loopback import send_json
+from seedstock.run.engines.transformers_choice import Piece
 from seedstock.run.engines.transformers_grammar import GrammarFailed
 from seedstock.run.engines.transformers_model import Loaded
 from seedstock.run.engines.transformers_request import Wanted, read_request
-from seedstock.run.engines.transformers_text import Piece, write
+from seedstock.run.engines.transformers_text import write
 
 _ASK_S = 0.5
 
