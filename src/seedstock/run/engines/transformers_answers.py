@@ -15,6 +15,7 @@ import msgspec
 from seedstock.core.errors import Invalid
 from seedstock.run.engines.base import SERVED_MODEL
 from seedstock.run.engines.loopback import send_json
+from seedstock.run.engines.transformers_calls import joined
 from seedstock.run.engines.transformers_choice import Piece
 from seedstock.run.engines.transformers_grammar import GrammarFailed
 from seedstock.run.engines.transformers_model import Loaded
@@ -123,8 +124,12 @@ class _Whole(_Answer):
             choice["logprobs"] = {"content": logprobs}
         if not self._wanted.chat:
             return choice | {"text": text}
-        message = {"role": "assistant", "content": text}
-        return choice | {"message": message | ({"reasoning_content": thought} if thought else {})}
+        message: dict[str, Any] = {"role": "assistant", "content": text}
+        if thought:
+            message["reasoning_content"] = thought
+        if calls := joined(delta for one in pieces for delta in one.calls):
+            message |= {"content": text or None, "tool_calls": calls}
+        return choice | {"message": message}
 
 
 class _Events(_Answer):
@@ -137,10 +142,8 @@ class _Events(_Answer):
     def tell(self, piece: Piece) -> None:
         """Send a piece."""
         if self._wanted.chat:
-            delta = {"content": piece.text} if piece.text else {}
-            choice: dict[str, Any] = {
-                "delta": delta | ({"reasoning_content": piece.thought} if piece.thought else {})
-            }
+            said = {"content": piece.text, "reasoning_content": piece.thought, "tool_calls": piece.calls}
+            choice: dict[str, Any] = {"delta": {name: value for name, value in said.items() if value}}
         else:
             choice = {"text": piece.text}
         choice |= {"index": piece.index, "finish_reason": piece.finish}

@@ -9,17 +9,7 @@ import msgspec
 from seedstock.core.errors import Invalid
 from seedstock.run.engines.transformers_grammar import read_grammar
 from seedstock.run.engines.transformers_memory import CHOICES
-
-_REFUSED = ("tools", "tool_choice", "parallel_tool_calls", "reasoning_effort")
-_NEEDS_GGUF = "cannot be used with models that run with transformers; a GGUF of this model could"
-# What `apply_chat_template` takes itself, and a template must not be told in its place.
-_TEMPLATE_OWN = frozenset(
-    [
-        "conversation", "tools", "documents", "chat_template", "add_generation_prompt", "continue_final_message",
-        "tokenize", "padding", "truncation", "max_length", "return_tensors", "return_dict", "return_assistant_tokens_mask",
-        "tokenizer_kwargs", "processor_kwargs",
-    ]
-)  # fmt: skip
+from seedstock.run.engines.transformers_template import render
 
 
 class Sampling(msgspec.Struct, frozen=True):
@@ -57,13 +47,16 @@ class Wanted(msgspec.Struct, frozen=True):
     """Whether a stream tells of the prompt's tokens, for the hub."""
     grammar: str | None = None
     """What answers are held to, as llguidance takes it."""
+    tools: list[str] = []
+    """The functions whose calls are told from text."""
+    parallel_calls: bool = True
+    """Whether an answer may hold several."""
 
 
 def read_request(tokenizer: Any, body: dict[str, Any], *, chat: bool) -> Wanted:
     """Read a body. Raises Invalid for what this engine cannot do."""
-    for name in _REFUSED:
-        if body.get(name):
-            raise Invalid(f"'{name}' {_NEEDS_GGUF}")
+    if body.get("reasoning_effort"):
+        raise Invalid("'reasoning_effort' cannot be used with models that run with transformers")
     choices = body.get("n") or 1
     if choices > CHOICES:
         raise Invalid(f"'n' can be {CHOICES} at most for this model")
@@ -74,7 +67,8 @@ def read_request(tokenizer: Any, body: dict[str, Any], *, chat: bool) -> Wanted:
             "'ignore_eos' cannot be used together with a schema or grammar, which say where an answer ends"
         )
     given = {name: value for name, value in body.items() if value is not None}
-    prompts, begun = _chat_prompt(tokenizer, body) if chat else (_prompts(tokenizer, body["prompt"]), False)
+    tools = body.get("tools") or [] if body.get("tool_choice") != "none" else []
+    written = render(tokenizer, body, tools) if chat else ""
     logprobs = body.get("top_logprobs", 0) if chat and body.get("logprobs") else None
     if not chat and body.get("logprobs"):
         logprobs = int(body["logprobs"])
@@ -83,44 +77,28 @@ def read_request(tokenizer: Any, body: dict[str, Any], *, chat: bool) -> Wanted:
     except msgspec.ValidationError as error:
         raise Invalid(f"Not a request for text: {error}") from None
     return Wanted(
-        prompts=prompts,
+        prompts=_prompts(tokenizer, body, written if chat else None),
         sampling=sampling,
         choices=choices,
         max_tokens=body.get("max_tokens"),
         stops=[stops] if isinstance(stops, str) else stops,
         logprobs=logprobs,
         thinks=chat and body.get("reasoning_format") != "none",
-        thought_begun=begun,
+        thought_begun=written.rstrip().endswith("<think>"),
         chat=chat,
         usage_in_stream=bool((body.get("stream_options") or {}).get("include_usage")),
         tells_prompt=bool(body.get("return_progress")),
         grammar=grammar,
+        # What is held to a schema is no call, though it may look like one.
+        tools=[tool["function"]["name"] for tool in tools] if grammar is None else [],
+        parallel_calls=body.get("parallel_tool_calls") is not False,
     )
 
 
-def _chat_prompt(tokenizer: Any, body: dict[str, Any]) -> tuple[list[list[int]], bool]:
-    """The chat as the model's template writes it, and whether it ends inside a thought."""
-    if not tokenizer.chat_template:
-        raise Invalid("This model has no chat template", hint="use /v1/completions")
-    more = body.get("chat_template_kwargs") or {}
-    if taken := sorted(_TEMPLATE_OWN & more.keys()):
-        raise Invalid(f"'chat_template_kwargs.{taken[0]}' is not a setting of the template")
-    messages = [message | {"content": _text(message.get("content"))} for message in body["messages"]]
-    try:
-        text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, **more)
-    except Exception as error:  # noqa: BLE001 - templates are programs of their own, and refuse what they do not know
-        raise Invalid(f"This model's chat template refuses the messages: {str(error)[:300]}") from None
-    begun = text.rstrip().endswith("<think>")
-    return [tokenizer(text, add_special_tokens=False)["input_ids"]], begun
-
-
-def _text(content: Any) -> str:
-    if isinstance(content, list):
-        return "".join(part["text"] for part in content)
-    return content or ""
-
-
-def _prompts(tokenizer: Any, prompt: Any) -> list[list[int]]:
+def _prompts(tokenizer: Any, body: dict[str, Any], written: str | None) -> list[list[int]]:
+    if written is not None:
+        return [tokenizer(written, add_special_tokens=False)["input_ids"]]
+    prompt = body["prompt"]
     if isinstance(prompt, str):
         return [tokenizer(prompt)["input_ids"]]
     if isinstance(prompt[0], int):
