@@ -141,6 +141,10 @@ def _with_adapter(request: EngineRequest, endpoint: Endpoint) -> EngineRequest:
     """
     if not endpoint.adapters or not request.generates:
         return request
+    if endpoint.held:
+        used = None if endpoint.adapter is None else endpoint.held[endpoint.adapter]
+        keep = [one.key for one in endpoint.held]
+        return _with(request, {"adapters": {"keep": keep, "use": used}})
     number, scale = (0, 0.0) if endpoint.adapter is None else (endpoint.adapter, 1.0)
     return _with(request, {"lora": [{"id": number, "scale": scale}]})
 
