@@ -48,6 +48,7 @@ def answer_text(
         if answer.gone():
             raise ConnectionAbortedError
     try:
+        loaded.adapters.apply(wanted.adapters)
         written = 0
         for number, prompt in enumerate(wanted.prompts):
             room = context_tokens - len(prompt)

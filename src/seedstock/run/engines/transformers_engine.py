@@ -55,12 +55,11 @@ class Transformers(msgspec.Struct, frozen=True):
         found, dtype = _estimate(Path(model.path).parent, memory_limit_bytes, model.context)
         found.check(memory_limit_bytes)
         shape = found.total_bytes, found.slots, found.context_tokens, found.abilities
-        return Plan(*shape, dtype=dtype, speaks_messages=False)
+        return Plan(*shape, dtype=dtype, speaks_messages=False, takes_adapters=True)
 
     def command(self, model: ModelFile, plan: Plan, adapters: Sequence[AdapterFile] = ()) -> Sequence[str]:
-        """Run the child module with this interpreter."""
-        if adapters:
-            raise ModelNotRunnable("Adapters of models that run with transformers are not served")
+        """Run the child module with this interpreter; adapters come with the requests for them."""
+        assert not adapters
         return [
             sys.executable,
             "-m",

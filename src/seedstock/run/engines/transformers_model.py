@@ -11,6 +11,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokeni
 from transformers.utils.logging import disable_progress_bar
 
 from seedstock.core.errors import ModelNotRunnable
+from seedstock.run.engines.transformers_adapters import Adapters
 from seedstock.run.engines.transformers_engine import MODULES
 from seedstock.run.engines.transformers_grammar import Grammars
 
@@ -41,6 +42,7 @@ class Loaded(msgspec.Struct, frozen=True):
     """What `generation_config.json` says."""
     pooling: Pooling | None
     grammars: Grammars
+    adapters: Adapters
 
 
 def load(folder: Path, dtype: str) -> Loaded:
@@ -60,7 +62,7 @@ def load(folder: Path, dtype: str) -> Loaded:
     defaults = model.generation_config.to_diff_dict() if pooling is None else {}
     model = model.to("cuda" if cuda else "cpu").eval()
     grammars = Grammars(tokenizer, model.config.get_text_config().vocab_size)
-    return Loaded(model, tokenizer, defaults, pooling, grammars)
+    return Loaded(model, tokenizer, defaults, pooling, grammars, Adapters(model))
 
 
 def _model(folder: Path, dtype: torch.dtype, *, embeds: bool) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from seedstock.core.errors import Invalid
+from seedstock.run.engines.transformers_adapters import Asked
 from seedstock.run.engines.transformers_grammar import read_grammar
 from seedstock.run.engines.transformers_memory import CHOICES
 from seedstock.run.engines.transformers_template import render
@@ -45,6 +46,7 @@ class Wanted(msgspec.Struct, frozen=True):
     usage_in_stream: bool
     tells_prompt: bool = False
     """Whether a stream tells of the prompt's tokens, for the hub."""
+    adapters: Asked = Asked()
     grammar: str | None = None
     """What answers are held to, as llguidance takes it."""
     tools: list[str] = []
@@ -88,6 +90,7 @@ def read_request(tokenizer: Any, body: dict[str, Any], *, chat: bool) -> Wanted:
         chat=chat,
         usage_in_stream=bool((body.get("stream_options") or {}).get("include_usage")),
         tells_prompt=bool(body.get("return_progress")),
+        adapters=msgspec.convert(body.get("adapters") or {}, Asked),
         grammar=grammar,
         # What is held to a schema is no call, though it may look like one.
         tools=[tool["function"]["name"] for tool in tools] if grammar is None else [],
