@@ -72,6 +72,7 @@ HEAVY = [
     "transformers",
     "tokenizers",
     "llguidance",
+    "PIL",
     "pyarrow",
     "trl",
     "peft",

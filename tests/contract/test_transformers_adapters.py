@@ -23,6 +23,7 @@ from tests.contract.server import HubProcess
 from tests.factories.tiny_transformers import write_gpt2
 
 pytestmark = [
+    pytest.mark.xdist_group("transformers-adapters"),
     # PEFT asks transformers by a name that it is about to drop, and says that one model has two adapters.
     pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"),
     pytest.mark.filterwarnings("ignore:Already found a `peft_config` attribute"),

@@ -17,6 +17,7 @@ from tests.contract.server import HubProcess
 from tests.factories.gguf_model import TOOLS
 from tests.factories.tiny_transformers import write_gpt2
 
+pytestmark = pytest.mark.xdist_group("transformers-extras")
 ASK: Any = {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 200}
 
 

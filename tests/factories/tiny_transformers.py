@@ -1,4 +1,4 @@
-"""Tiny random models of architectures that only transformers runs here: a GPT-2 that writes, a BERT that embeds."""
+"""Tiny random models of architectures that only transformers runs here: a GPT-2, a BERT that embeds, a LLaVA that sees."""
 
 from __future__ import annotations
 
@@ -88,3 +88,47 @@ def write_bert(
     }
     (folder / "1_Pooling" / "config.json").write_text(json.dumps({"word_embedding_dimension": 32, **flags}))
     return folder
+
+
+def write_llava(folder: Path) -> Path:
+    """A LLaVA of two layers, whose images have four patches."""
+    import torch
+    from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
+    from transformers import LlavaProcessor, PreTrainedTokenizerFast  # isort: skip
+    from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+
+    torch.manual_seed(0)
+    shape: Any = {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+    }
+    vision: Any = CLIPVisionConfig(
+        **shape, image_size=28, patch_size=14, projection_dim=32, initializer_range=0.3
+    )
+    text: Any = LlamaConfig(
+        **shape, vocab_size=VOCABULARY + 1, num_key_value_heads=2, max_position_embeddings=256, bos_token_id=None,
+        eos_token_id=264, pad_token_id=264, initializer_range=0.3,
+    )  # fmt: skip
+    config: Any = LlavaConfig(
+        vision_config=vision, text_config=text, image_token_index=VOCABULARY, vision_feature_layer=-1
+    )
+    LlavaForConditionalGeneration(config).save_pretrained(str(folder))
+    write_tokenizer(folder, None, ("<image>",))
+    size: Any = {"height": 28, "width": 28}
+    LlavaProcessor(
+        CLIPImageProcessorPil(size=size, crop_size=size),
+        PreTrainedTokenizerFast.from_pretrained(str(folder)),
+        patch_size=14,
+        num_additional_image_tokens=1,
+        vision_feature_select_strategy="default",
+        chat_template=CHAT.replace("{{ message['content'] }}", _PARTS),
+    ).save_pretrained(str(folder))
+    return folder
+
+
+_PARTS = (
+    "{% for part in message['content'] %}{% if part['type'] == 'image' %}<image>{% else %}{{ part['text'] }}{% endif %}"
+    "{% endfor %}"
+)

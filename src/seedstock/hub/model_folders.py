@@ -19,7 +19,7 @@ from seedstock.metadata.safetensors_header import read_shard_index
 from seedstock.metadata.source import BytesReader
 from seedstock.metadata.tags import ADAPTER_CONFIG
 from seedstock.run.engines.base import AdapterFile, ModelFile
-from seedstock.run.engines.transformers_engine import MODULES, NAME
+from seedstock.run.engines.transformers_engine import IMAGE_SETTINGS, MODULES, NAME
 from seedstock.run.engines.transformers_memory import ADAPTER_FACTOR
 
 _CONFIG, _INDEX = "config.json", "model.safetensors.index.json"
@@ -27,7 +27,7 @@ _SMALL = frozenset(
     [
         _CONFIG, _INDEX, "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
         "added_tokens.json", "vocab.json", "vocab.txt", "merges.txt", "chat_template.jinja", MODULES,
-        "sentence_bert_config.json", "1_Pooling/config.json",
+        "sentence_bert_config.json", "1_Pooling/config.json", "chat_template.json", *IMAGE_SETTINGS,
     ]
 )  # fmt: skip
 _MAX_SMALL_BYTES = 64 << 20

@@ -26,6 +26,7 @@ _LACKS = {
     Ability.EMBEDDINGS: "This model makes no embeddings: its file names no way of pooling",
     Ability.TOOLS: f"'tools' {_TEMPLATE}",
     Ability.REASONING_EFFORT: f"'reasoning_effort' {_TEMPLATE}",
+    Ability.IMAGES: "This model takes no images",
 }
 _TELL_PROMPT = frozenset({"/v1/chat/completions", "/v1/completions"})
 _Answer = TypeVar("_Answer")

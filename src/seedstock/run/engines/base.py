@@ -28,6 +28,8 @@ class Ability(StrEnum):
     """Its chat template has a place for tools."""
     REASONING_EFFORT = "reasoning_effort"
     """Its chat template heeds how long it should think."""
+    IMAGES = "images"
+    """It sees."""
 
 
 class AdapterFile(msgspec.Struct, frozen=True):

@@ -31,7 +31,7 @@ def answer_text(
     """Answer a request for text. Raises Invalid before anything is sent, ConnectionError when the caller left."""
     if loaded.pooling is not None:
         raise Invalid("This model makes embeddings and no text")
-    wanted = read_request(loaded.tokenizer, body, chat=handler.path == "/v1/chat/completions")
+    wanted = read_request(loaded, body, chat=handler.path == "/v1/chat/completions")
     longest = max(map(len, wanted.prompts))
     if longest >= context_tokens:
         raise Invalid(

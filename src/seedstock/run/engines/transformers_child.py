@@ -20,7 +20,7 @@ import msgspec
 
 from seedstock.core.errors import HubError, Invalid, Unavailable
 from seedstock.run.engines import child_guard
-from seedstock.run.engines.base import Ability, Ready
+from seedstock.run.engines.base import Ready
 from seedstock.run.engines.loopback import send_json
 
 
@@ -37,7 +37,7 @@ def main() -> None:
     import torch
 
     from seedstock.run.engines.transformers_model import load
-    from seedstock.run.engines.transformers_template import takes_tools
+    from seedstock.run.engines.transformers_template import abilities_of
 
     torch.set_num_threads(options.threads)
     try:
@@ -46,8 +46,7 @@ def main() -> None:
         child_guard.announce(ready_fd, Ready(error=error.message))
         return
     server = _Server(loaded, secrets.api_key, options.context_tokens)
-    abilities = (Ability.TOOLS,) if loaded.pooling is None and takes_tools(loaded.tokenizer) else ()
-    child_guard.announce(ready_fd, Ready(port=server.server_address[1], abilities=abilities))
+    child_guard.announce(ready_fd, Ready(port=server.server_address[1], abilities=abilities_of(loaded)))
     server.serve_forever()
 
 

@@ -29,6 +29,9 @@ NAME = "transformers"
 MODULES = "modules.json"
 """Of a model that embeds: how, as sentence-transformers writes it."""
 
+IMAGE_SETTINGS = frozenset({"preprocessor_config.json", "processor_config.json"})
+"""Of a model that sees: how images are prepared for it; one of them."""
+
 
 class Transformers(msgspec.Struct, frozen=True):
     """The transformers engine; a model's `path` is the `config.json` of a folder that holds all of it."""

@@ -9,7 +9,9 @@ import msgspec
 from seedstock.core.errors import Invalid
 from seedstock.run.engines.transformers_adapters import Asked
 from seedstock.run.engines.transformers_grammar import read_grammar
+from seedstock.run.engines.transformers_images import read_images, urls_of
 from seedstock.run.engines.transformers_memory import CHOICES
+from seedstock.run.engines.transformers_model import Loaded
 from seedstock.run.engines.transformers_template import render
 
 
@@ -46,6 +48,8 @@ class Wanted(msgspec.Struct, frozen=True):
     usage_in_stream: bool
     tells_prompt: bool = False
     """Whether a stream tells of the prompt's tokens, for the hub."""
+    pixels: dict[str, Any] = {}
+    """What a model that sees takes beside the tokens, of the one prompt."""
     adapters: Asked = Asked()
     grammar: str | None = None
     """What answers are held to, as llguidance takes it."""
@@ -55,8 +59,9 @@ class Wanted(msgspec.Struct, frozen=True):
     """Whether an answer may hold several."""
 
 
-def read_request(tokenizer: Any, body: dict[str, Any], *, chat: bool) -> Wanted:
+def read_request(loaded: Loaded, body: dict[str, Any], *, chat: bool) -> Wanted:
     """Read a body. Raises Invalid for what this engine cannot do."""
+    tokenizer, sees = loaded.tokenizer, loaded.processor is not None
     if body.get("reasoning_effort"):
         raise Invalid("'reasoning_effort' cannot be used with models that run with transformers")
     choices = body.get("n") or 1
@@ -70,7 +75,12 @@ def read_request(tokenizer: Any, body: dict[str, Any], *, chat: bool) -> Wanted:
         )
     given = {name: value for name, value in body.items() if value is not None}
     tools = body.get("tools") or [] if body.get("tool_choice") != "none" else []
-    written = render(tokenizer, body, tools) if chat else ""
+    written = render(tokenizer, body, tools, sees=sees) if chat else ""
+    images = read_images(urls_of(body["messages"])) if chat and sees else []
+    if images:
+        prompts, pixels = _seen(loaded, written, images)
+    else:
+        prompts, pixels = _prompts(tokenizer, body, written if chat else None), {}
     logprobs = body.get("top_logprobs", 0) if chat and body.get("logprobs") else None
     if not chat and body.get("logprobs"):
         logprobs = int(body["logprobs"])
@@ -79,7 +89,8 @@ def read_request(tokenizer: Any, body: dict[str, Any], *, chat: bool) -> Wanted:
     except msgspec.ValidationError as error:
         raise Invalid(f"Not a request for text: {error}") from None
     return Wanted(
-        prompts=_prompts(tokenizer, body, written if chat else None),
+        prompts=prompts,
+        pixels=pixels,
         sampling=sampling,
         choices=choices,
         max_tokens=body.get("max_tokens"),
@@ -96,6 +107,24 @@ def read_request(tokenizer: Any, body: dict[str, Any], *, chat: bool) -> Wanted:
         tools=[tool["function"]["name"] for tool in tools] if grammar is None else [],
         parallel_calls=body.get("parallel_tool_calls") is not False,
     )
+
+
+def _seen(loaded: Loaded, written: str, images: list[Any]) -> tuple[list[list[int]], dict[str, Any]]:
+    """The tokens of a prompt in which images stand for their marks, and what else the model takes."""
+    mark = getattr(loaded.processor, "image_token", None)
+    if mark and written.count(str(mark)) != len(images):
+        raise Invalid(f"The messages write {mark!r}, which stands for an image in this model's prompts")
+    try:
+        made = loaded.processor(text=[written], images=images, return_tensors="pt", add_special_tokens=False)
+    except (ValueError, TypeError, IndexError, RuntimeError) as error:
+        raise Invalid(f"This model cannot take these images: {str(error)[:300]}") from None
+    model = loaded.model
+    pixels = {
+        name: value.to(model.device, model.dtype) if value.is_floating_point() else value.to(model.device)
+        for name, value in made.items()
+        if name not in {"input_ids", "attention_mask"}
+    }
+    return [made["input_ids"][0].tolist()], pixels
 
 
 def _prompts(tokenizer: Any, body: dict[str, Any], written: str | None) -> list[list[int]]:

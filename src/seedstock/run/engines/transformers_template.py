@@ -7,6 +7,8 @@ from typing import Any
 import msgspec
 
 from seedstock.core.errors import Invalid
+from seedstock.run.engines.base import Ability
+from seedstock.run.engines.transformers_model import Loaded
 
 # What `apply_chat_template` takes itself, and a template must not be told in its place.
 _OWN = frozenset(
@@ -19,14 +21,15 @@ _OWN = frozenset(
 _PROBE = "seedstock_probe"
 
 
-def render(tokenizer: Any, body: dict[str, Any], tools: list[Any]) -> str:
-    """The prompt of a chat. Raises Invalid."""
+def render(tokenizer: Any, body: dict[str, Any], tools: list[Any], *, sees: bool = False) -> str:
+    """The prompt of a chat; a model that sees is told each message in parts. Raises Invalid."""
     if not tokenizer.chat_template:
         raise Invalid("This model has no chat template", hint="use /v1/completions")
     more = body.get("chat_template_kwargs") or {}
     if taken := sorted(_OWN & more.keys()):
         raise Invalid(f"'chat_template_kwargs.{taken[0]}' is not a setting of the template")
-    messages = [message | {"content": _text(message.get("content"))} for message in body["messages"]]
+    said = _parts if sees else _text
+    messages = [message | {"content": said(message.get("content"))} for message in body["messages"]]
     if any(message.get("tool_calls") for message in messages):
         # Most templates write a call's arguments as JSON, and some take them for JSON already.
         try:
@@ -36,12 +39,19 @@ def render(tokenizer: Any, body: dict[str, Any], tools: list[Any]) -> str:
     return _written(tokenizer, messages, tools, more)
 
 
-def takes_tools(tokenizer: Any) -> bool:
+def abilities_of(loaded: Loaded) -> tuple[Ability, ...]:
+    """What a loaded model can do beyond text."""
+    sees = loaded.processor is not None
+    tools = loaded.pooling is None and _takes_tools(loaded.tokenizer, sees=sees)
+    return (*((Ability.IMAGES,) if sees else ()), *((Ability.TOOLS,) if tools else ()))
+
+
+def _takes_tools(tokenizer: Any, *, sees: bool) -> bool:
     """Whether the template has a place for tools."""
     function = {"name": _PROBE, "description": "", "parameters": {"type": "object", "properties": {}}}
     body = {"messages": [{"role": "user", "content": "hi"}]}
     try:
-        return _PROBE in render(tokenizer, body, [{"type": "function", "function": function}])
+        return _PROBE in render(tokenizer, body, [{"type": "function", "function": function}], sees=sees)
     except Invalid:
         return False
 
@@ -70,6 +80,12 @@ def _with_object(call: dict[str, Any]) -> dict[str, Any]:
     except (msgspec.MsgspecError, RecursionError):
         return call
     return call | {"function": function | {"arguments": arguments}}
+
+
+def _parts(content: Any) -> list[dict[str, Any]]:
+    if isinstance(content, list):
+        return [part if part["type"] == "text" else {"type": "image"} for part in content]
+    return [{"type": "text", "text": content or ""}]
 
 
 def _text(content: Any) -> str:

@@ -54,6 +54,7 @@ def write(
     loaded.model.generate(
         ids,
         attention_mask=torch.ones_like(ids),
+        **wanted.pixels,
         generation_config=settings,
         logits_processor=LogitsProcessorList(processors),
         stopping_criteria=StoppingCriteriaList([_Tap(choices, ends, recorder, held, gone)]),
