@@ -220,7 +220,9 @@ def test_a_killed_engine_is_an_error_and_the_next_request_works(
         "max_tokens": 250,
         "extra_body": {"ignore_eos": True},
     }
-    stream = client.chat.completions.create(**asked, stream=True)
+    # More than connections hold, so that the engine is still at it, however slowly this reads.
+    large: dict[str, Any] = {"n": 4, "logprobs": True, "top_logprobs": 20}
+    stream = client.chat.completions.create(**asked, **large, stream=True)
     with pytest.raises(openai.APIError):
         for number, _ in enumerate(stream):
             if number == 3:
