@@ -71,6 +71,8 @@ HEAVY = [
     "torch",
     "transformers",
     "tokenizers",
+    "llguidance",
+    "PIL",
     "pyarrow",
     "trl",
     "peft",

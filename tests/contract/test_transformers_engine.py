@@ -131,8 +131,11 @@ def test_thoughts_are_told_apart(hub: HubProcess, tmp_path: Path, client: openai
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"response_format": {"type": "json_object"}}, "GGUF"),
-        ({"extra_body": {"grammar": 'root ::= "a"'}}, "GGUF"),
+        ({"extra_body": {"grammar": 'root ::= "a"', "ignore_eos": True}}, "ignore_eos"),
+        (
+            {"extra_body": {"grammar": 'root ::= "a"'}, "response_format": {"type": "json_object"}},
+            "'response_format'",
+        ),
         ({"n": 9}, "'n'"),
         ({"messages": [{"role": "user", "content": "long " * 300}]}, "context"),
         ({"extra_body": {"chat_template_kwargs": {"tokenize": True}}}, "tokenize"),
@@ -217,7 +220,9 @@ def test_a_killed_engine_is_an_error_and_the_next_request_works(
         "max_tokens": 250,
         "extra_body": {"ignore_eos": True},
     }
-    stream = client.chat.completions.create(**asked, stream=True)
+    # More than connections hold, so that the engine is still at it, however slowly this reads.
+    large: dict[str, Any] = {"n": 4, "logprobs": True, "top_logprobs": 20}
+    stream = client.chat.completions.create(**asked, **large, stream=True)
     with pytest.raises(openai.APIError):
         for number, _ in enumerate(stream):
             if number == 3:

@@ -63,12 +63,16 @@ def state(seed: int = 0, layers: int = LAYERS) -> State:
     return found
 
 
-def write_tokenizer(folder: Path, chat: str | None = CHAT) -> None:
-    """The tokenizer's files."""
+def write_tokenizer(folder: Path, chat: str | None = CHAT, more: tuple[str, ...] = ()) -> None:
+    """The tokenizer's files; `more` texts are tokens of their own, marks (`<…`) among them special ones."""
     folder.mkdir(parents=True, exist_ok=True)
     whole = json.loads(tokenizer_json())
     flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
-    whole["added_tokens"] = [{**flags, **token} for token in whole["added_tokens"]]
+    added = [
+        {"id": VOCABULARY + at, "content": text, "special": text.startswith("<")}
+        for at, text in enumerate(more)
+    ]
+    whole["added_tokens"] = [{**flags, **token} for token in whole["added_tokens"] + added]
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
     model = {"dropout": None, "unk_token": None, "fuse_unk": False, "byte_fallback": False, **whole["model"]}
     whole |= {"version": "1.0", "pre_tokenizer": byte_level, "decoder": byte_level, "model": model}

@@ -17,15 +17,17 @@ from seedstock.hub.runnable import ADAPTER_WEIGHTS
 from seedstock.hub.trees import Entry
 from seedstock.metadata.safetensors_header import read_shard_index
 from seedstock.metadata.source import BytesReader
-from seedstock.run.engines.base import ModelFile
-from seedstock.run.engines.transformers_engine import MODULES, NAME
+from seedstock.metadata.tags import ADAPTER_CONFIG
+from seedstock.run.engines.base import AdapterFile, ModelFile
+from seedstock.run.engines.transformers_engine import IMAGE_SETTINGS, MODULES, NAME
+from seedstock.run.engines.transformers_memory import ADAPTER_FACTOR
 
 _CONFIG, _INDEX = "config.json", "model.safetensors.index.json"
 _SMALL = frozenset(
     [
         _CONFIG, _INDEX, "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
         "added_tokens.json", "vocab.json", "vocab.txt", "merges.txt", "chat_template.jinja", MODULES,
-        "sentence_bert_config.json", "1_Pooling/config.json",
+        "sentence_bert_config.json", "1_Pooling/config.json", "chat_template.json", *IMAGE_SETTINGS,
     ]
 )  # fmt: skip
 _MAX_SMALL_BYTES = 64 << 20
@@ -54,6 +56,18 @@ class ModelFolders:
         total = sum(entry.size_bytes for entry in entries)
         own = config.stat().st_size
         return ModelFile(key, str(config), own, rest_bytes=total - own, engine=NAME)
+
+    def adapter(self, viewer: Viewer, at: RepoAt) -> AdapterFile:
+        """An adapter's weights, with its settings beside them. Raises ModelNotRunnable, MissingBlob."""
+        entries = [entry for entry in at.entries if entry.path in {ADAPTER_CONFIG, ADAPTER_WEIGHTS}]
+        named = sorted((entry.path, entry.digest or entry.oid) for entry in entries)
+        key = hashlib.sha256(msgspec.json.encode([NAME, named])).hexdigest()
+        self._check_given(at, entries)
+        for entry in entries:
+            self._lay(viewer, at, entry, self._folder / key / entry.path)
+        weights = self._folder / key / ADAPTER_WEIGHTS
+        size = weights.stat().st_size
+        return AdapterFile(key, str(weights), size, rest_bytes=size * (ADAPTER_FACTOR - 1))
 
     def _lay(self, viewer: Viewer, at: RepoAt, entry: Entry, place: Path) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)

@@ -42,6 +42,8 @@ from seedstock.hub.runnable import (
 from seedstock.hub.trees import Entry
 from seedstock.run.engine_cache import Made
 from seedstock.run.engines.base import Ability, AdapterFile, ModelFile
+from seedstock.run.engines.transformers_engine import NAME
+from seedstock.run.engines.transformers_memory import ADAPTER_FACTOR
 
 _NAME = re.compile(r"(?P<ns>[^/@:]+)/(?P<name>[^/@:]+)(?P<rest>[@:].*)?\Z", re.DOTALL)
 _ADAPTER_TAG = "peft"
@@ -117,6 +119,9 @@ class Models:
         base = self._base(viewer, at)
         self._check_fit(self.fit_of(viewer, at, wanted.file))
         file = self._whole(viewer, base, wanted.file)
+        if file.engine == NAME:
+            adapter = self._folders.adapter(viewer, at)
+            return LocatedModel(at.repo.id, msgspec.structs.replace(file, adapter=adapter), at.repo.repo_id)
         parts = [Path(file.path), *_siblings(Path(file.path))] if file.rest_bytes else [Path(file.path)]
         made = self.preparation.adapter(viewer, at, file.key, parts)
         adapter = AdapterFile(made.sha256, str(made.path), made.size_bytes)
@@ -181,9 +186,11 @@ class Models:
     def fit_of(self, viewer: Viewer, at: RepoAt, wanted: str | None = None) -> Fit:
         """`fit`, of a repo that the viewer may read."""
         if kind_of(at.entries, at.metadata) is Kind.ADAPTER:
-            fit = self.fit_of(viewer, self._base(viewer, at), wanted)
+            base = self._base(viewer, at)
+            fit = self.fit_of(viewer, base, wanted)
             held = {entry.path: entry.size_bytes for entry in at.entries}
-            return msgspec.structs.replace(fit, adapter_bytes=held[ADAPTER_WEIGHTS])
+            factor = ADAPTER_FACTOR if _as_folder(base, wanted) else 1
+            return msgspec.structs.replace(fit, adapter_bytes=factor * held[ADAPTER_WEIGHTS])
         if _as_folder(at, wanted):
             return self._fitting.of_transformers(viewer, at)
         if _converted(at, wanted):
@@ -253,10 +260,6 @@ class Models:
         kind = kind_of(found.entries, found.metadata)
         if kind is Kind.ADAPTER:
             raise ModelNotRunnable(f"{at.repo.repo_id} is an adapter of an adapter, {base.repo}")
-        if kind is Kind.TRANSFORMERS:
-            raise ModelNotRunnable(
-                f"Adapters of {base.repo} are not run: its architecture runs with transformers alone"
-            )
         return found
 
     def _check_fit(self, fit: Fit) -> None:

@@ -14,7 +14,7 @@ from seedstock.metadata.gguf_types import ENCODERS
 from seedstock.metadata.summary import RepoMetadata
 from seedstock.metadata.tags import ADAPTER_CONFIG
 from seedstock.run.engines.base import Ability
-from seedstock.run.engines.transformers_engine import MODULES
+from seedstock.run.engines.transformers_engine import IMAGE_SETTINGS, MODULES
 
 CONVERTED = frozenset({"llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "phi3"})
 """The `model_type`s of safetensors models that `convert` makes GGUF files of."""
@@ -25,6 +25,7 @@ _SHARD = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf\Z
 _PREFERRED = ("q4_k_m", "q8_0")
 _MAX_SHARDS = 1024
 _WRITERS = ("ForCausalLM", "LMHeadModel")
+_SEEING = "ForConditionalGeneration"
 
 
 class Kind(StrEnum):
@@ -83,7 +84,10 @@ def _is_loadable(config: dict[str, Any], paths: set[str]) -> bool:
     named = config.get("architectures")
     names = named if isinstance(named, list) else []
     writes = any(isinstance(name, str) and name.endswith(_WRITERS) for name in names)
-    return MODULES in paths or writes
+    sees = any(isinstance(name, str) and name.endswith(_SEEING) for name in names) and (
+        config.get("vision_config") is not None and not IMAGE_SETTINGS.isdisjoint(paths)
+    )
+    return MODULES in paths or writes or sees
 
 
 def base_of(metadata: RepoMetadata) -> BaseName | None:

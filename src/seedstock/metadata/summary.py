@@ -178,6 +178,8 @@ def _config_subset(
     config: dict[str, Any], tokenizer: _TokenizerConfig | None, adapter: dict[str, Any]
 ) -> dict[str, Any] | None:
     subset = {field: config[field] for field in _CONFIG_FIELDS if config.get(field) is not None}
+    if isinstance(vision := config.get("vision_config"), dict):
+        subset["vision_config"] = {"model_type": str(vision.get("model_type"))[:100]}
     peft = {name: adapter[name][:400] for name in _ADAPTER_FIELDS if isinstance(adapter.get(name), str)}
     if peft:
         subset["peft"] = peft

@@ -43,12 +43,12 @@ class AdapterShelf:
             return tuple(chosen.values())
         others = [one.adapter for one in waiting if one.identity == ticket.identity and one.adapter]
         others += reversed(self._recent.get(ticket.identity, {}).values())
-        room_bytes -= sum(one.size_bytes for one in chosen.values())
+        room_bytes -= sum(one.memory_bytes for one in chosen.values())
         for other in others:
-            fits = len(chosen) < MAX_ADAPTERS and other.size_bytes <= room_bytes
+            fits = len(chosen) < MAX_ADAPTERS and other.memory_bytes <= room_bytes
             if other.key not in chosen and fits and Path(other.path).exists():
                 chosen[other.key] = other
-                room_bytes -= other.size_bytes
+                room_bytes -= other.memory_bytes
         return tuple(chosen.values())
 
     def started(self, identity: Identity) -> None:

@@ -36,7 +36,7 @@ class Ticket:
     @property
     def memory_bytes(self) -> int:
         """What it takes to load the model for this request alone."""
-        return self.plan.memory_bytes + (self.adapter.size_bytes if self.adapter else 0)
+        return self.plan.memory_bytes + (self.adapter.memory_bytes if self.adapter else 0)
 
     def tell(self, state: State, detail: str = "") -> None:
         """Report progress, once per change."""
@@ -79,17 +79,36 @@ class Loaded:
     @property
     def memory_bytes(self) -> int:
         """The estimate for the model, and its adapters' files."""
-        return self.plan.memory_bytes + sum(adapter.size_bytes for adapter in self.adapters)
+        return self.plan.memory_bytes + sum(adapter.memory_bytes for adapter in self.adapters)
 
     def serves(self, adapter: AdapterFile | None) -> bool:
-        """Whether it answers with that adapter."""
-        return adapter is None or any(one.key == adapter.key for one in self.adapters)
+        """Whether it answers with that adapter, as it runs."""
+        return (
+            adapter is None
+            or self.plan.takes_adapters
+            or any(one.key == adapter.key for one in self.adapters)
+        )
+
+    def take_up(self, adapter: AdapterFile, room_bytes: int, most: int) -> bool:
+        """Whether an adapter is among those held, or can be now; those longest unused make way."""
+        used = {ticket.adapter.key for ticket in self.leases if ticket.adapter}
+        others = [one for one in self.adapters if one.key != adapter.key]
+        if len(others) == len(self.adapters):
+            idle = [one for one in others if one.key not in used]
+            while idle and (len(others) >= most or adapter.memory_bytes > room_bytes):
+                others.remove(idle[0])
+                room_bytes += idle.pop(0).memory_bytes
+            if adapter.memory_bytes > room_bytes:
+                return False
+        self.adapters = (*others, adapter)
+        return True
 
     def endpoint_for(self, adapter: AdapterFile | None, endpoint: Endpoint) -> Endpoint:
         """The endpoint, with the number of the adapter."""
         keys = [one.key for one in self.adapters]
         number = None if adapter is None else keys.index(adapter.key)
-        return msgspec.structs.replace(endpoint, adapters=len(keys), adapter=number)
+        held = self.adapters if self.plan.takes_adapters else ()
+        return msgspec.structs.replace(endpoint, adapters=len(keys), adapter=number, held=held)
 
     @property
     def evictable(self) -> bool:

@@ -111,21 +111,26 @@ def _checked_message(message: object, where: str) -> Body:
         raise Invalid(f"'{where}.content' is missing")
     if isinstance(content, list):
         for part in content:
-            # Anything but text would make the engine fetch addresses that the caller names.
-            if (
-                not isinstance(part, dict)
-                or part.get("type") != "text"
-                or not isinstance(part.get("text"), str)
-            ):
-                raise Invalid(
-                    f"'{where}.content' may hold text parts only", hint="images and audio are not supported"
-                )
+            _check_part(part, where, images=role == "user")
     elif content is not None and not isinstance(content, str):
         raise Invalid(f"'{where}.content' must be a string or a list of text parts")
     calls = message.get("tool_calls")
     if calls is not None and (objects(calls) or any(call.get("type") != "function" for call in calls)):
         raise Invalid(f"'{where}.tool_calls' must be a list of calls of type 'function'")
     return message | {"role": "system"} if role == "developer" else message  # templates know only `system`
+
+
+def _check_part(part: object, where: str, *, images: bool) -> None:
+    kind = part.get("type") if isinstance(part, dict) else None
+    if isinstance(part, dict) and kind == "text" and isinstance(part.get("text"), str):
+        return
+    if not isinstance(part, dict) or not images or kind != "image_url":
+        raise Invalid(f"'{where}.content' may hold text parts, and images of the user, only")
+    named = part.get("image_url")
+    url = named.get("url") if isinstance(named, dict) else None
+    if not isinstance(url, str) or not url.startswith("data:"):
+        # An address would have the hub fetch what the caller names.
+        raise Invalid(f"'{where}.content' must hold its images themselves, as data: URLs: none is fetched")
 
 
 def _check_prompt(prompt: object) -> None:

@@ -55,7 +55,18 @@ def check_parameters(body: Body, checks: dict[str, Check], labels: Collection[st
 def needs_of(body: Body) -> tuple[Ability, ...]:
     """What a request for text asks of a model; some parameters are named like the ability."""
     named = (Ability.TOOLS, Ability.REASONING_EFFORT)
-    return (Ability.GENERATION, *(ability for ability in named if body.get(ability.value)))
+    seen = (Ability.IMAGES,) if _has_images(body.get("messages")) else ()
+    return (Ability.GENERATION, *(ability for ability in named if body.get(ability.value)), *seen)
+
+
+def _has_images(messages: object) -> bool:
+    parts = [
+        part
+        for message in (messages if isinstance(messages, list) else [])
+        if isinstance(message, dict) and isinstance(message.get("content"), list)
+        for part in message["content"]
+    ]
+    return any(isinstance(part, dict) and part.get("type") == "image_url" for part in parts)
 
 
 def listed_messages(messages: object, name: str = "messages") -> list[object]:

@@ -9,7 +9,8 @@ that waits for memory, but only for `patience_s`: then the hub stops granting fo
 leases run out and memory becomes free. It does not stop for longer, as some lease may be held for hours.
 
 Adapters: a request for an adapter that its model was not loaded with has the model loaded anew. One that nobody uses
-is ended first; one in use answers on beside its successor if memory allows, and takes no more requests.
+is ended first; one in use answers on beside its successor if memory allows, and takes no more requests. Some engines take
+adapters up while they run; which ones they keep is said with every lease.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import time
 import msgspec
 
 from seedstock.core.errors import EngineBusy, EngineFailed, HubError, ModelNotRunnable
-from seedstock.run.adapter_shelf import AdapterShelf
+from seedstock.run.adapter_shelf import MAX_ADAPTERS, AdapterShelf
 from seedstock.run.engine_process import start_engine
 from seedstock.run.engines.base import Ability, Endpoint, Engine, ModelFile, Plan
 from seedstock.run.failures import FailureLog
@@ -73,7 +74,7 @@ class Scheduler:
     async def _plan(self, model: ModelFile) -> Plan:
         """The plan a loaded model runs by; else a new one, which reads the file header (70 ms, measured)."""
         loaded = self._models.get((model.key, model.context))
-        limit = self._limits.memory_limit_bytes - (model.adapter.size_bytes if model.adapter else 0)
+        limit = self._limits.memory_limit_bytes - (model.adapter.memory_bytes if model.adapter else 0)
         if loaded is not None and loaded.plan.memory_bytes <= limit:
             plan = loaded.plan
         else:
@@ -156,7 +157,7 @@ class Scheduler:
     def _grant_or_queue(self, ticket: Ticket, loaded: Loaded, position: int, *, draining: bool) -> None:
         if loaded.endpoint is None:
             ticket.tell(State.LOADING)
-        elif draining or len(loaded.leases) >= loaded.plan.slots:
+        elif draining or len(loaded.leases) >= loaded.plan.slots or not self._take_up(ticket, loaded):
             ticket.tell(State.QUEUED, f"position {position + 1}")
         else:
             self._waiting.remove(ticket)
@@ -165,6 +166,14 @@ class Scheduler:
             self._shelf.use(ticket)
             loaded.keep()
             ticket.grant(loaded.endpoint_for(ticket.adapter, loaded.endpoint))
+
+    def _take_up(self, ticket: Ticket, loaded: Loaded) -> bool:
+        """Whether a running model has the ticket's adapter by now; for one that lacks memory, idle models make way."""
+        adapter = ticket.adapter
+        if adapter is None or not loaded.plan.takes_adapters:
+            return True
+        room = self._limits.memory_limit_bytes - self._memory_bytes()
+        return loaded.take_up(adapter, room, MAX_ADAPTERS) or self._make_room(adapter.memory_bytes)
 
     def _refuse(self, ticket: Ticket, error: HubError) -> None:
         self._waiting.remove(ticket)
@@ -206,7 +215,7 @@ class Scheduler:
 
     def _begin_load(self, ticket: Ticket) -> None:
         room = self._limits.memory_limit_bytes - self._memory_bytes() - ticket.plan.memory_bytes
-        adapters = self._shelf.choose(ticket, self._waiting, room)
+        adapters = () if ticket.plan.takes_adapters else self._shelf.choose(ticket, self._waiting, room)
         loaded = Loaded(ticket, adapters, time.monotonic())
         self._models[loaded.identity] = loaded
         ticket.tell(State.LOADING)

@@ -26,6 +26,7 @@ _LACKS = {
     Ability.EMBEDDINGS: "This model makes no embeddings: its file names no way of pooling",
     Ability.TOOLS: f"'tools' {_TEMPLATE}",
     Ability.REASONING_EFFORT: f"'reasoning_effort' {_TEMPLATE}",
+    Ability.IMAGES: "This model takes no images",
 }
 _TELL_PROMPT = frozenset({"/v1/chat/completions", "/v1/completions"})
 _Answer = TypeVar("_Answer")
@@ -141,6 +142,10 @@ def _with_adapter(request: EngineRequest, endpoint: Endpoint) -> EngineRequest:
     """
     if not endpoint.adapters or not request.generates:
         return request
+    if endpoint.held:
+        used = None if endpoint.adapter is None else endpoint.held[endpoint.adapter]
+        keep = [one.key for one in endpoint.held]
+        return _with(request, {"adapters": {"keep": keep, "use": used}})
     number, scale = (0, 0.0) if endpoint.adapter is None else (endpoint.adapter, 1.0)
     return _with(request, {"lora": [{"id": number, "scale": scale}]})
 

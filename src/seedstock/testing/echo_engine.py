@@ -29,6 +29,7 @@ class Behaviour(msgspec.Struct, frozen=True, omit_defaults=True):
     load_s: float = 0.0
     load_error: str = ""
     crash_on_load: bool = False
+    takes_adapters: bool = False
 
 
 def read_behaviour(model_path: str) -> Behaviour:
@@ -54,7 +55,8 @@ class EchoEngine(msgspec.Struct, frozen=True):
         behaviour = read_behaviour(model.path)
         if behaviour.memory_bytes > memory_limit_bytes:
             raise ModelNotRunnable(f"This model needs {behaviour.memory_bytes} bytes of {memory_limit_bytes}")
-        return Plan(behaviour.memory_bytes, behaviour.slots, model.context or 64)
+        shape = behaviour.memory_bytes, behaviour.slots, model.context or 64
+        return Plan(*shape, takes_adapters=behaviour.takes_adapters)
 
     def command(self, model: ModelFile, plan: Plan, adapters: Sequence[AdapterFile] = ()) -> Sequence[str]:
         """Run the child module with this interpreter."""

@@ -61,6 +61,8 @@ class _Server:
             _send(writer, 400, {"error": error | {"n_ctx": self._context_tokens}})
             return
         words = [self._adapters[one["id"]] for one in body.get("lora", []) if one["scale"]] + words
+        if taken := body.get("adapters", {}).get("use"):
+            words = [Path(taken["path"]).read_text().strip(), *words]
         self._busy += 1
         try:
             if body.get("stream"):

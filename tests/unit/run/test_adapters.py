@@ -177,3 +177,33 @@ async def test_an_adapter_whose_file_is_not_as_told_is_refused(
     Path(red.adapter.path).write_text("cut")
     with pytest.raises(Invalid, match="3 bytes, not 10"):
         await answer(connect(supervisor), red)
+
+
+async def test_an_engine_that_takes_adapters_up_goes_on(
+    start_supervisor: StartSupervisor, echo_model: MakeModel, variant: MakeAdapter, connect: Connect
+) -> None:
+    supervisor = await start_supervisor(memory_limit_bytes=250)
+    runner = connect(supervisor)
+    base = echo_model("taker", memory_bytes=100, slots=1, takes_adapters=True)
+
+    def taking(word: str, size_bytes: int = 20) -> ModelFile:
+        return msgspec.structs.replace(base, adapter=variant(word, size_bytes).adapter)
+
+    assert (await answer(runner, echo_model("other", memory_bytes=100))).split() == ["hello"]
+    assert (await answer(runner, base)).split() == ["hello"]
+    (_, before) = (await fetch_status(supervisor.socket)).models
+    for word in ("red", "blue", "red", "green"):
+        assert (await answer(runner, taking(word))).split() == [word, "hello"]
+    (_, after) = (await fetch_status(supervisor.socket)).models
+    assert (after.pid, after.memory_bytes) == (before.pid, 140)  # the longest unused made way
+    assert after.adapters == ["key of red", "key of green"]
+    said = await asyncio.gather(
+        *(answer(runner, model) for model in [taking("blue"), base, taking("red")] * 3)
+    )
+    assert [text.split()[:-1] for text in said] == [["blue"], [], ["red"]] * 3
+    assert (await answer(runner, taking("large", 100))).split() == ["large", "hello"]
+    (alone,) = (await fetch_status(supervisor.socket)).models  # the idle model made way too
+    assert (alone.pid, alone.memory_bytes) == (before.pid, 240)
+    assert alone.adapters == ["key of blue", "key of red", "key of large"]
+    with pytest.raises(ModelNotRunnable, match="needs 100 bytes of 90"):
+        await answer(runner, taking("larger", 160))

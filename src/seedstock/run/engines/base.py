@@ -28,6 +28,8 @@ class Ability(StrEnum):
     """Its chat template has a place for tools."""
     REASONING_EFFORT = "reasoning_effort"
     """Its chat template heeds how long it should think."""
+    IMAGES = "images"
+    """It sees."""
 
 
 class AdapterFile(msgspec.Struct, frozen=True):
@@ -36,6 +38,13 @@ class AdapterFile(msgspec.Struct, frozen=True):
     key: str
     path: str
     size_bytes: int
+    rest_bytes: int = 0
+    """Of memory that it takes beyond the size of its file."""
+
+    @property
+    def memory_bytes(self) -> int:
+        """What it takes when it is loaded."""
+        return self.size_bytes + self.rest_bytes
 
 
 class ModelFile(msgspec.Struct, frozen=True):
@@ -74,6 +83,8 @@ class Plan(msgspec.Struct, frozen=True):
     """Element type of the arithmetic, where the engine has a choice."""
     speaks_messages: bool = True
     """Whether the engine knows Anthropic's API beside OpenAI's."""
+    takes_adapters: bool = False
+    """Whether a running model takes up adapters, each with the first request for it; else it is started anew with them."""
 
 
 class Endpoint(msgspec.Struct, frozen=True):
@@ -91,6 +102,8 @@ class Endpoint(msgspec.Struct, frozen=True):
     """How many adapters are loaded beside the model."""
     adapter: int | None = None
     """Which of them the lease is for."""
+    held: tuple[AdapterFile, ...] = ()
+    """Of an engine that takes adapters up while it runs: all that it may keep by now, the lease's among them."""
     speaks_messages: bool = True
     """Whether it knows Anthropic's API beside OpenAI's."""
 

@@ -15,9 +15,12 @@ import msgspec
 from seedstock.core.errors import Invalid
 from seedstock.run.engines.base import SERVED_MODEL
 from seedstock.run.engines.loopback import send_json
+from seedstock.run.engines.transformers_calls import joined
+from seedstock.run.engines.transformers_choice import Piece
+from seedstock.run.engines.transformers_grammar import GrammarFailed
 from seedstock.run.engines.transformers_model import Loaded
 from seedstock.run.engines.transformers_request import Wanted, read_request
-from seedstock.run.engines.transformers_text import Piece, write
+from seedstock.run.engines.transformers_text import write
 
 _ASK_S = 0.5
 
@@ -28,7 +31,7 @@ def answer_text(
     """Answer a request for text. Raises Invalid before anything is sent, ConnectionError when the caller left."""
     if loaded.pooling is not None:
         raise Invalid("This model makes embeddings and no text")
-    wanted = read_request(loaded.tokenizer, body, chat=handler.path == "/v1/chat/completions")
+    wanted = read_request(loaded, body, chat=handler.path == "/v1/chat/completions")
     longest = max(map(len, wanted.prompts))
     if longest >= context_tokens:
         raise Invalid(
@@ -45,13 +48,17 @@ def answer_text(
         if answer.gone():
             raise ConnectionAbortedError
     try:
+        loaded.adapters.apply(wanted.adapters)
         written = 0
         for number, prompt in enumerate(wanted.prompts):
             room = context_tokens - len(prompt)
             most = min(wanted.max_tokens or room, room)
             written += write(loaded, wanted, prompt, number * wanted.choices, most, answer.tell, answer.gone)
+    except GrammarFailed as error:
+        answer.fail(400, f"The answer could not be held to its schema or grammar: {error}")
+        return
     except RuntimeError as error:  # torch's, such as for want of memory
-        answer.fail(f"The model failed: {str(error).splitlines()[0][:300]}")
+        answer.fail(500, f"The model failed: {str(error).splitlines()[0][:300]}")
         return
     finally:
         writing.release()
@@ -98,9 +105,9 @@ class _Whole(_Answer):
         """Keep a piece."""
         self._pieces[piece.index].append(piece)
 
-    def fail(self, message: str) -> None:
+    def fail(self, status: int, message: str) -> None:
         """Say that there is no answer."""
-        send_json(self._handler, 500, {"error": {"message": message, "type": "server_error", "code": 500}})
+        send_json(self._handler, status, {"error": {"message": message, "code": status}})
 
     def finish(self, usage: dict[str, Any]) -> None:
         """Send it."""
@@ -118,8 +125,12 @@ class _Whole(_Answer):
             choice["logprobs"] = {"content": logprobs}
         if not self._wanted.chat:
             return choice | {"text": text}
-        message = {"role": "assistant", "content": text}
-        return choice | {"message": message | ({"reasoning_content": thought} if thought else {})}
+        message: dict[str, Any] = {"role": "assistant", "content": text}
+        if thought:
+            message["reasoning_content"] = thought
+        if calls := joined(delta for one in pieces for delta in one.calls):
+            message |= {"content": text or None, "tool_calls": calls}
+        return choice | {"message": message}
 
 
 class _Events(_Answer):
@@ -132,10 +143,8 @@ class _Events(_Answer):
     def tell(self, piece: Piece) -> None:
         """Send a piece."""
         if self._wanted.chat:
-            delta = {"content": piece.text} if piece.text else {}
-            choice: dict[str, Any] = {
-                "delta": delta | ({"reasoning_content": piece.thought} if piece.thought else {})
-            }
+            said = {"content": piece.text, "reasoning_content": piece.thought, "tool_calls": piece.calls}
+            choice: dict[str, Any] = {"delta": {name: value for name, value in said.items() if value}}
         else:
             choice = {"text": piece.text}
         choice |= {"index": piece.index, "finish_reason": piece.finish}
@@ -143,9 +152,9 @@ class _Events(_Answer):
             choice["logprobs"] = {"content": piece.logprobs}
         self._event({"choices": [choice]})
 
-    def fail(self, message: str) -> None:
+    def fail(self, status: int, message: str) -> None:
         """End with an error."""
-        self._write(b'data: {"error":' + msgspec.json.encode({"message": message, "code": 500}) + b"}\n\n")
+        self._write(b'data: {"error":' + msgspec.json.encode({"message": message, "code": status}) + b"}\n\n")
         self._end()
 
     def finish(self, usage: dict[str, Any]) -> None:

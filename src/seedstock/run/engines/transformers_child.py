@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from seedstock.core.errors import HubError, Invalid
+from seedstock.core.errors import HubError, Invalid, Unavailable
 from seedstock.run.engines import child_guard
 from seedstock.run.engines.base import Ready
 from seedstock.run.engines.loopback import send_json
@@ -37,6 +37,7 @@ def main() -> None:
     import torch
 
     from seedstock.run.engines.transformers_model import load
+    from seedstock.run.engines.transformers_template import abilities_of
 
     torch.set_num_threads(options.threads)
     try:
@@ -45,7 +46,7 @@ def main() -> None:
         child_guard.announce(ready_fd, Ready(error=error.message))
         return
     server = _Server(loaded, secrets.api_key, options.context_tokens)
-    child_guard.announce(ready_fd, Ready(port=server.server_address[1]))
+    child_guard.announce(ready_fd, Ready(port=server.server_address[1], abilities=abilities_of(loaded)))
     server.serve_forever()
 
 
@@ -90,6 +91,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(msgspec.json.decode(data, type=dict[str, Any]))
         except Invalid as error:
             self._send_error(400, error.message)
+        except Unavailable as error:
+            self._send_error(503, error.message)
         except ConnectionError:
             pass  # nobody waits for the answer any more
         except Exception as error:  # noqa: BLE001 - told to the caller, and the model goes on

@@ -29,6 +29,9 @@ NAME = "transformers"
 MODULES = "modules.json"
 """Of a model that embeds: how, as sentence-transformers writes it."""
 
+IMAGE_SETTINGS = frozenset({"preprocessor_config.json", "processor_config.json"})
+"""Of a model that sees: how images are prepared for it; one of them."""
+
 
 class Transformers(msgspec.Struct, frozen=True):
     """The transformers engine; a model's `path` is the `config.json` of a folder that holds all of it."""
@@ -55,12 +58,11 @@ class Transformers(msgspec.Struct, frozen=True):
         found, dtype = _estimate(Path(model.path).parent, memory_limit_bytes, model.context)
         found.check(memory_limit_bytes)
         shape = found.total_bytes, found.slots, found.context_tokens, found.abilities
-        return Plan(*shape, dtype=dtype, speaks_messages=False)
+        return Plan(*shape, dtype=dtype, speaks_messages=False, takes_adapters=True)
 
     def command(self, model: ModelFile, plan: Plan, adapters: Sequence[AdapterFile] = ()) -> Sequence[str]:
-        """Run the child module with this interpreter."""
-        if adapters:
-            raise ModelNotRunnable("Adapters of models that run with transformers are not served")
+        """Run the child module with this interpreter; adapters come with the requests for them."""
+        assert not adapters
         return [
             sys.executable,
             "-m",

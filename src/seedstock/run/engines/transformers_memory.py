@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from seedstock.core.errors import UnsupportedFormat
 from seedstock.run.engines.base import Ability
 from seedstock.run.engines.estimate import Estimate, contexts
@@ -18,6 +20,14 @@ CHOICES = 4
 MAX_POOLED_TOKENS = 512
 BATCH = 8
 """Texts that are embedded at the same time."""
+MAX_IMAGES = 4
+"""In one request."""
+MAX_PIXELS = 16 << 20
+"""Of all images of a request together."""
+_TILES = 17
+"""That one image may be cut into: SmolVLM's largest."""
+ADAPTER_FACTOR = 2
+"""Bytes of memory for each of an adapter's file: PEFT computes with 32 bits what has 16."""
 LIBRARIES_BYTES = 640 << 20  # 413 MB resident with a model of 42,000 weights (CPU build, measured)
 FLOAT32, BFLOAT16 = "float32", "bfloat16"
 _WIDTHS = {FLOAT32: 4, BFLOAT16: 2}
@@ -46,7 +56,7 @@ def estimate(
     text = config.get("text_config")
     values = {**config, **text} if isinstance(text, Mapping) else config
     found = [
-        (_estimate(values, parameters, context, dtype, embeds=embeds), dtype)
+        (_with_images(_estimate(values, parameters, context, dtype, embeds=embeds), config, dtype), dtype)
         for dtype in (FLOAT32, BFLOAT16)
         for context in contexts(_trained(values, embeds=embeds), asked_tokens)
     ]
@@ -80,6 +90,17 @@ def _estimate(
         abilities=(Ability.EMBEDDINGS,) if embeds else (Ability.GENERATION,),
         micro_batch_tokens=context,
     )
+
+
+def _with_images(found: Estimate, config: Mapping[str, Any], dtype: str) -> Estimate:
+    """What a model that sees needs besides: the pixels, and a layer's values of every patch of every tile."""
+    vision = config.get("vision_config")
+    if not isinstance(vision, Mapping):
+        return found
+    side = _number(vision, ("image_size",), 512) // _number(vision, ("patch_size",), 14) + 1
+    values = 4 * _number(vision, _WIDTH, 1024) + 2 * _number(vision, ("intermediate_size",), 4096)
+    seen_bytes = MAX_IMAGES * _TILES * side * side * values * _WIDTHS[dtype] + 16 * MAX_PIXELS
+    return msgspec.structs.replace(found, other_bytes=found.other_bytes + seen_bytes)
 
 
 def _number(values: Mapping[str, Any], names: tuple[str, ...], default: int | None = None) -> int:

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import torch
-from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    AutoProcessor,
+    AutoTokenizer,
+)
 from transformers.utils.logging import disable_progress_bar
 
 from seedstock.core.errors import ModelNotRunnable
-from seedstock.run.engines.transformers_engine import MODULES
+from seedstock.run.engines.transformers_adapters import Adapters
+from seedstock.run.engines.transformers_engine import IMAGE_SETTINGS, MODULES
+from seedstock.run.engines.transformers_grammar import Grammars
 
 # Untyped where they are defined.
 _CAUSAL: Any = AutoModelForCausalLM
 _ENCODER: Any = AutoModel
+_SEEING: Any = AutoModelForImageTextToText
+_PROCESSOR: Any = AutoProcessor
 _quiet: Any = disable_progress_bar
 _POOLINGS = {
     "cls": "pooling_mode_cls_token",
@@ -39,6 +51,10 @@ class Loaded(msgspec.Struct, frozen=True):
     defaults: dict[str, Any]
     """What `generation_config.json` says."""
     pooling: Pooling | None
+    grammars: Grammars
+    adapters: Adapters
+    processor: Any = None
+    """Of a model that sees: what makes its inputs of texts and images."""
 
 
 def load(folder: Path, dtype: str) -> Loaded:
@@ -48,7 +64,8 @@ def load(folder: Path, dtype: str) -> Loaded:
     cuda = torch.cuda.is_available()
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
-        model = _model(folder, torch.bfloat16 if cuda else getattr(torch, dtype), embeds=pooling is not None)
+        processor = _processor(folder) if sees(folder) else None
+        model = _model(folder, torch.bfloat16 if cuda else getattr(torch, dtype), pooling, processor)
     except _ERRORS as error:
         raise ModelNotRunnable(f"transformers cannot load this model: {_short(error)}") from None
     if not tokenizer.is_fast:
@@ -56,14 +73,34 @@ def load(folder: Path, dtype: str) -> Loaded:
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
     defaults = model.generation_config.to_diff_dict() if pooling is None else {}
-    return Loaded(model.to("cuda" if cuda else "cpu").eval(), tokenizer, defaults, pooling)
+    model = model.to("cuda" if cuda else "cpu").eval()
+    grammars = Grammars(tokenizer, model.config.get_text_config().vocab_size)
+    if tokenizer.chat_template is None and processor is not None:
+        tokenizer.chat_template = processor.chat_template
+    return Loaded(model, tokenizer, defaults, pooling, grammars, Adapters(model), processor)
 
 
-def _model(folder: Path, dtype: torch.dtype, *, embeds: bool) -> Any:
+def sees(folder: Path) -> bool:
+    """Whether a model takes images."""
+    config = _json(folder / "config.json", dict[str, Any])
+    return isinstance(config.get("vision_config"), dict) and any(
+        (folder / name).exists() for name in IMAGE_SETTINGS
+    )
+
+
+def _processor(folder: Path) -> Any:
+    if find_spec("PIL") is None:
+        raise ModelNotRunnable("Models that see need Pillow", hint="pip install 'seedstock[adapt]'")
+    return _PROCESSOR.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+
+
+def _model(folder: Path, dtype: torch.dtype, pooling: Pooling | None, processor: Any) -> Any:
+    embeds = pooling is not None
+    kind = _SEEING if processor is not None else _ENCODER if embeds else _CAUSAL
     config = AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
     for attention in ("sdpa", "eager"):  # named, for a config may name code to be fetched
         try:
-            model, info = (_ENCODER if embeds else _CAUSAL).from_pretrained(
+            model, info = kind.from_pretrained(
                 str(folder),
                 config=config,
                 dtype=dtype,

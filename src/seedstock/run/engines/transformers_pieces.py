@@ -8,7 +8,7 @@ from enum import Enum, auto
 OPEN, CLOSE = "<think>", "</think>"
 
 
-def _held(text: str, marks: Sequence[str]) -> int:
+def held_back(text: str, marks: Sequence[str]) -> int:
     """How many last characters may be the beginning of a mark."""
     longest = max((len(mark) for mark in marks), default=1) - 1
     return next(
@@ -37,7 +37,7 @@ class Stops:
             self.stopped = True
             told, self._rest = self._rest[: min(found)], ""
             return told
-        keep = len(self._rest) - _held(self._rest, self._marks)
+        keep = len(self._rest) - held_back(self._rest, self._marks)
         told, self._rest = self._rest[:keep], self._rest[keep:]
         return told
 
@@ -87,7 +87,7 @@ class Thoughts:
         text = self._trimmed()
         told, closed, after = text.partition(CLOSE)
         if not closed and not last:
-            body = text[: len(text) - _held(text, [CLOSE])]
+            body = text[: len(text) - held_back(text, [CLOSE])]
             told = body.rstrip("\n")  # line breaks may precede the mark
             after = text[len(told) :]
         self._rest = after

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
 import torch
-from tokenizers.decoders import DecodeStream
 from transformers import (
     GenerationConfig,
     LogitsProcessor,
@@ -17,74 +15,13 @@ from transformers import (
     StoppingCriteriaList,
 )
 
+from seedstock.run.engines.transformers_choice import Choice, Tell
+from seedstock.run.engines.transformers_grammar import Held
 from seedstock.run.engines.transformers_model import Loaded
-from seedstock.run.engines.transformers_pieces import Stops, Thoughts
 from seedstock.run.engines.transformers_request import Sampling, Wanted
 
 _Config: Any = GenerationConfig  # untyped where it is defined
 _FROM_MODEL = ("temperature", "top_p", "top_k", "min_p", "typical_p")
-
-
-class Piece(msgspec.Struct, frozen=True):
-    """What one choice gained, or how it ended."""
-
-    index: int
-    text: str = ""
-    thought: str = ""
-    logprobs: list[dict[str, Any]] = []
-    finish: str | None = None
-
-
-Tell = Callable[[Piece], None]
-
-
-class Choice:
-    """One answer while it is written."""
-
-    def __init__(self, index: int, loaded: Loaded, wanted: Wanted, tell: Tell) -> None:
-        self.tokens = 0
-        self.done = False
-        self._index = index
-        self._tokenizer = loaded.tokenizer.backend_tokenizer
-        self._decoded = DecodeStream(skip_special_tokens=True)
-        self._stops = Stops(wanted.stops)
-        self._thoughts = Thoughts(begun=wanted.thought_begun) if wanted.thinks else None
-        self._logprobs: list[dict[str, Any]] = []
-        self._tell = tell
-
-    def take(self, token: int, logprob: dict[str, Any] | None) -> None:
-        """The next token."""
-        self.tokens += 1
-        if logprob is not None:
-            self._logprobs.append(logprob)
-        self._say(self._stops.feed(self._decoded.step(self._tokenizer, token) or ""))
-        if self._stops.stopped:
-            self.end("stop")
-
-    def end(self, finish: str) -> None:
-        """Nothing more comes."""
-        self.done = True
-        self._say(self._stops.end(), last=True)
-        self._tell(Piece(self._index, logprobs=self._taken(), finish=finish))
-
-    def _say(self, text: str, *, last: bool = False) -> None:
-        if self._thoughts is None:
-            pieces = [(False, text)] if text else []
-        else:
-            pieces = list(self._thoughts.feed(text, last=last))
-        for thought, piece in pieces:
-            self._tell(
-                Piece(
-                    self._index,
-                    text="" if thought else piece,
-                    thought=piece if thought else "",
-                    logprobs=self._taken(),
-                )
-            )
-
-    def _taken(self) -> list[dict[str, Any]]:
-        taken, self._logprobs = self._logprobs, []
-        return taken
 
 
 @torch.inference_mode()
@@ -106,15 +43,21 @@ def write(
     settings = _settings(loaded, wanted.sampling, wanted.choices, most)
     ends = set() if wanted.sampling.ignore_eos else _end_tokens(loaded)
     settings.eos_token_id = None
+    held = None
+    if wanted.grammar is not None:
+        rows = settings.num_return_sequences
+        held = loaded.grammars.hold(wanted.grammar, ends, rows, thinks=wanted.thought_begun)
+    processors = [recorder, *_processors(wanted.sampling, len(prompt)), *([held] if held else [])]
     if wanted.sampling.seed is not None:
         torch.manual_seed(wanted.sampling.seed % (1 << 63))
     ids = torch.tensor([prompt], device=loaded.model.device)
     loaded.model.generate(
         ids,
         attention_mask=torch.ones_like(ids),
+        **wanted.pixels,
         generation_config=settings,
-        logits_processor=LogitsProcessorList([recorder, *_processors(wanted.sampling, len(prompt))]),
-        stopping_criteria=StoppingCriteriaList([_Tap(choices, ends, recorder, gone)]),
+        logits_processor=LogitsProcessorList(processors),
+        stopping_criteria=StoppingCriteriaList([_Tap(choices, ends, recorder, held, gone)]),
     )
     for choice in choices:
         if not choice.done:
@@ -213,17 +156,25 @@ class _Tap(StoppingCriteria):
     """Sees every token when it is written."""
 
     def __init__(
-        self, choices: list[Choice], ends: set[int], recorder: _Recorder, gone: Callable[[], bool]
+        self,
+        choices: list[Choice],
+        ends: set[int],
+        recorder: _Recorder,
+        held: Held | None,
+        gone: Callable[[], bool],
     ) -> None:
         self._choices = choices
         self._ends = ends
         self._recorder = recorder
+        self._held = held
         self._gone = gone
 
     def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:  # noqa: ARG002 - the library's interface
+        drawn = input_ids[:, -1].tolist()
+        complete = self._held.take(drawn) if self._held else [False] * len(drawn)
         for number, choice in enumerate(self._choices):
-            row = min(number, input_ids.shape[0] - 1)  # without chance one row is every choice
-            token = int(input_ids[row, -1])
+            row = min(number, len(drawn) - 1)  # without chance one row is every choice
+            token = drawn[row]
             if choice.done:
                 continue
             if token in self._ends:
@@ -231,6 +182,8 @@ class _Tap(StoppingCriteria):
                 choice.end("stop")
             else:
                 choice.take(token, self._recorder.of(row, token))
+                if complete[row] and not choice.done:
+                    choice.end("stop")
         over = self._gone()
         done = [over or choice.done for choice in self._choices[: input_ids.shape[0]]]
         return torch.tensor(done, device=input_ids.device)
