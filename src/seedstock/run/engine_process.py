@@ -82,6 +82,7 @@ class EngineProcess:
             plan.context_tokens,
             plan.abilities + ready.abilities,
             speaks_messages=plan.speaks_messages,
+            dialect=plan.dialect,
         )
         if not await engine.is_healthy(endpoint):
             raise EngineFailed("The engine started but does not answer")

@@ -30,6 +30,13 @@ class Ability(StrEnum):
     """Its chat template heeds how long it should think."""
 
 
+class Dialect(StrEnum):
+    """Whose words an engine uses where OpenAI's API has none, or more than one."""
+
+    LLAMA_CPP = "llama.cpp"
+    VLLM = "vllm"
+
+
 class AdapterFile(msgspec.Struct, frozen=True):
     """A change to a loaded model, small beside it; `key` names its content."""
 
@@ -74,6 +81,9 @@ class Plan(msgspec.Struct, frozen=True):
     """Element type of the arithmetic, where the engine has a choice."""
     speaks_messages: bool = True
     """Whether the engine knows Anthropic's API beside OpenAI's."""
+    dialect: Dialect = Dialect.LLAMA_CPP
+    cache_bytes: int = 0
+    """Of `memory_bytes`, for keys and values; only where the engine is told."""
 
 
 class Endpoint(msgspec.Struct, frozen=True):
@@ -93,6 +103,7 @@ class Endpoint(msgspec.Struct, frozen=True):
     """Which of them the lease is for."""
     speaks_messages: bool = True
     """Whether it knows Anthropic's API beside OpenAI's."""
+    dialect: Dialect = Dialect.LLAMA_CPP
 
 
 class Secrets(msgspec.Struct, frozen=True):
