@@ -28,9 +28,19 @@ from seedstock.hub.model_folders import ModelFolders, link_to
 from seedstock.hub.preparation import Preparation
 from seedstock.hub.reading import Reading, RepoAt
 from seedstock.hub.repos import RepoMoved, repo_id_of
-from seedstock.hub.runnable import ADAPTER_WEIGHTS, WHOLE, Kind, base_of, kind_of, parts_of, pick_gguf
+from seedstock.hub.runnable import (
+    ADAPTER_WEIGHTS,
+    WHOLE,
+    Kind,
+    base_of,
+    kind_of,
+    parts_of,
+    pick_gguf,
+    vllm_runs,
+)
 from seedstock.hub.trees import Entry
 from seedstock.run.engine_cache import Made
+from seedstock.run.engines import transformers_engine, vllm_engine
 from seedstock.run.engines.base import AdapterFile, ModelFile
 
 _NAME = re.compile(r"(?P<ns>[^/@:]+)/(?P<name>[^/@:]+)(?P<rest>[@:].*)?\Z", re.DOTALL)
@@ -82,7 +92,10 @@ class Models:
         fitting: Fitting,
         folders: ModelFolders,
         links_dir: Path,
+        *,
+        vllm: bool = False,
     ) -> None:
+        """`vllm` says that this hub has it: it then runs the safetensors models that it can."""
         self.preparation = preparation
         self._reading = reading
         self._listing = listing
@@ -90,6 +103,7 @@ class Models:
         self._fitting = fitting
         self._folders = folders
         self._links_dir = links_dir
+        self._vllm = vllm
 
     def locate(self, viewer: Viewer, name: str) -> LocatedModel:
         """The local file of a model that the viewer may run; may write a copy of it to the cache first.
@@ -107,6 +121,9 @@ class Models:
         base = self._base(viewer, at)
         self._check_fit(self.fit_of(viewer, at, wanted.file))
         file = self._whole(viewer, base, wanted.file)
+        if file.engine == vllm_engine.NAME:
+            adapter = self._folders.adapter(viewer, at)
+            return LocatedModel(at.repo.id, msgspec.structs.replace(file, adapter=adapter), at.repo.repo_id)
         parts = [Path(file.path), *_siblings(Path(file.path))] if file.rest_bytes else [Path(file.path)]
         made = self.preparation.adapter(viewer, at, file.key, parts)
         adapter = AdapterFile(made.sha256, str(made.path), made.size_bytes)
@@ -165,6 +182,8 @@ class Models:
             fit = self.fit_of(viewer, self._base(viewer, at), wanted)
             held = {entry.path: entry.size_bytes for entry in at.entries}
             return msgspec.structs.replace(fit, adapter_bytes=held[ADAPTER_WEIGHTS])
+        if self._by_vllm(at, wanted):
+            return self._fitting.of_vllm(viewer, at)
         if _as_folder(at, wanted):
             return self._fitting.of_transformers(viewer, at)
         if _converted(at, wanted):
@@ -173,14 +192,19 @@ class Models:
 
     def _whole(self, viewer: Viewer, at: RepoAt, wanted: str | None) -> ModelFile:
         """A whole model, made if need be."""
-        if _as_folder(at, wanted):
+        by_vllm = self._by_vllm(at, wanted)
+        if by_vllm or _as_folder(at, wanted):
             self._check_fit(self.fit_of(viewer, at))
-            return self._folders.of(viewer, at)
+            return self._folders.of(viewer, at, vllm_engine.NAME if by_vllm else transformers_engine.NAME)
         if not _converted(at, wanted):
             return self._stored(at, self._gguf(at, wanted))
         self._check_fit(self.fit_of(viewer, at))
         made: Made = self.preparation.model(viewer, at, made_type(at))
         return ModelFile(made.sha256, str(made.path), made.size_bytes)
+
+    def _by_vllm(self, at: RepoAt, wanted: str | None) -> bool:
+        """Whether vLLM runs the repo; a type that is named asks for the GGUF that is made of it."""
+        return self._vllm and wanted is None and vllm_runs(at.entries, at.metadata)
 
     def _gguf(self, at: RepoAt, wanted: str | None) -> Entry:
         entry = pick_gguf(at.entries, wanted)
@@ -234,7 +258,7 @@ class Models:
         kind = kind_of(found.entries, found.metadata)
         if kind is Kind.ADAPTER:
             raise ModelNotRunnable(f"{at.repo.repo_id} is an adapter of an adapter, {base.repo}")
-        if kind is Kind.TRANSFORMERS:
+        if kind is Kind.TRANSFORMERS and not self._by_vllm(found, None):
             raise ModelNotRunnable(
                 f"Adapters of {base.repo} are not run: its architecture runs with transformers alone"
             )
