@@ -35,7 +35,7 @@ if "-c" in sys.argv:
     raise SystemExit(0)
 options = dict(one.removeprefix("--").split("=", 1) for one in sys.argv[1:] if one.startswith("--") and "=" in one)
 if "broken" in options["model"]:
-    raise SystemExit("ValueError: no such architecture")
+    raise SystemExit("(Core) KeyError: no such architecture\\n" + "  at line\\n" * 60 + "RuntimeError: core failed")
 worker = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 sys.path[:0] = os.environ["PYTHONPATH"].split(":")
 import seedstock_key
@@ -123,6 +123,15 @@ async def test_what_dies_takes_the_rest_with_it(python: Path, tmp_path: Path) ->
     assert [pid for pid in told["pids"] if has_memory(pid)] == []
 
 
+async def test_it_does_not_go_on_without_its_warden(python: Path, tmp_path: Path) -> None:
+    process, told = await started(python, model_in(tmp_path / "model"))
+    warden = os.getpgid(told["pids"][0])
+    assert warden not in {process.pid, *told["pids"]}
+    os.kill(warden, signal.SIGKILL)
+    await process.wait()
+    assert [pid for pid in told["pids"] if has_memory(pid)] == []
+
+
 async def test_nothing_is_left_of_a_supervisor_that_is_killed(
     python: Path, tmp_path: Path, start_supervisor: StartSupervisor
 ) -> None:
@@ -136,7 +145,9 @@ async def test_nothing_is_left_of_a_supervisor_that_is_killed(
 
 
 async def test_a_model_that_it_does_not_load_is_refused_with_its_words(python: Path, tmp_path: Path) -> None:
-    with pytest.raises(ModelNotRunnable, match=r"vLLM could not load this model .*no such architecture"):
+    with pytest.raises(
+        ModelNotRunnable, match=r"vLLM could not load this model \(KeyError: no such architecture\)"
+    ):
         await started(python, model_in(tmp_path / "broken"))
 
 

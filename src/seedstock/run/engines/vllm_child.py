@@ -8,6 +8,7 @@ The supervisor counts a child as gone when nobody holds its stderr any more, whi
 from __future__ import annotations
 
 import argparse
+import contextlib
 import http.client
 import os
 import signal
@@ -43,11 +44,19 @@ def main() -> int:
     while process.poll() is None:
         if _answers(port):
             child_guard.announce(ready_fd, Ready(port=port))
-            return process.wait()
+            return _wait(process.pid, warden)
         time.sleep(_POLL_S)
     if process.returncode > 0:  # else somebody ended it, which says nothing about the model
         child_guard.announce(ready_fd, Ready(error="vLLM could not load this model"))
     return 1
+
+
+def _wait(vllm: int, warden: int) -> int:
+    """Wait for the end of vLLM, or of its warden, without which it must not go on; its exit status."""
+    ended, status = os.wait()
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(warden, signal.SIGKILL)
+    return max(1, os.waitstatus_to_exitcode(status)) if ended == vllm else 1
 
 
 def _parse_options() -> argparse.Namespace:
