@@ -38,6 +38,8 @@ class Settings(msgspec.Struct, frozen=True):
     """Memory that loaded models may take in all; None: half of the machine's."""
     engine_idle_s: float = 300.0
     engine_threads: int | None = None
+    vllm: Path | None = None
+    """The Python that vLLM is installed for; None: safetensors models run without it."""
     launcher: str = "local"
     """Where training runs: `local`, or the address of a Ray cluster as `ray://host:10001`."""
     adapt_memory_bytes: int | None = None
@@ -108,6 +110,7 @@ def load(environ: Mapping[str, str] | None = None, **options: object) -> Setting
         engine_memory_bytes=_number("engine_memory_bytes", pick("engine_memory_bytes"), 0) or None,
         engine_idle_s=float(_number("engine_idle_s", pick("engine_idle_s"), 300)),
         engine_threads=_number("engine_threads", pick("engine_threads"), 0) or None,
+        vllm=_interpreter("vllm", pick("vllm")),
         launcher=_launcher(pick("launcher") or "local"),
         adapt_memory_bytes=_number("adapt_memory_bytes", pick("adapt_memory_bytes"), 0) or None,
         engine_cache_bytes=_number("engine_cache_bytes", pick("engine_cache_bytes"), 64 << 30),
@@ -136,6 +139,15 @@ def _url(name: str, text: str | None) -> str | None:
     if text and not text.startswith(("http://", "https://")):
         raise Invalid(f"{name} starts with http:// or https://, unlike {text!r}")
     return text.rstrip("/") if text else None
+
+
+def _interpreter(name: str, text: str | None) -> Path | None:
+    if text is None:
+        return None
+    path = Path(text).expanduser().absolute()
+    if not path.is_file() or not os.access(path, os.X_OK):
+        raise Invalid(f"{name} is the path of a Python that can be run, unlike {text[:200]!r}")
+    return path
 
 
 def _launcher(text: str) -> str:

@@ -268,7 +268,10 @@ def _open_models(settings: Settings, reading: Reading, listing: Listing, content
     fitting = Fitting(reading, content, settings.engine_memory_limit_bytes, LlamaCpp().slots)
     preparation = Preparation(cache, _plain(settings))
     folders = ModelFolders(reading, content, folder / "folders")
-    return Models(reading, listing, content, preparation, fitting, folders, folder / "split")
+    links = folder / "split"
+    return Models(
+        reading, listing, content, preparation, fitting, folders, links, vllm=settings.vllm is not None
+    )
 
 
 def _plain(settings: Settings) -> dict[str, Any]:

@@ -65,7 +65,7 @@ class Companion:
 
 def start_engines(settings: Settings) -> subprocess.Popen[bytes] | None:
     """Start the engine supervisor; None when no engine is installed."""
-    if importlib.util.find_spec("xllamacpp") is None:
+    if importlib.util.find_spec("xllamacpp") is None and settings.vllm is None:
         return None
     memory = settings.engine_memory_limit_bytes
     settings.run_socket.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -84,6 +84,8 @@ def start_engines(settings: Settings) -> subprocess.Popen[bytes] | None:
         "--threads",
         str(settings.engine_threads or 0),
     ]
+    if settings.vllm is not None:
+        command += ["--vllm", str(settings.vllm)]
     return subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
 
 

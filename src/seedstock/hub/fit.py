@@ -20,10 +20,11 @@ from seedstock.hub.runnable import parts_of
 from seedstock.hub.trees import Entry
 from seedstock.metadata.gguf_header import GgufArray, SkippedText, read_gguf_header
 from seedstock.metadata.source import BytesReader, read_whole
-from seedstock.run.engines import transformers_memory
+from seedstock.run.engines import transformers_memory, vllm_memory
 from seedstock.run.engines.estimate import Estimate
 from seedstock.run.engines.llama_cpp_memory import Value, estimate
 from seedstock.run.engines.transformers_engine import MODULES
+from seedstock.run.engines.vllm_engine import has_gpu
 
 SMALL_BYTES = 3 << 30
 """Weights of up to so many bytes are run as F16, others as Q8_0: of a model of some 1.5 billion parameters in 16 bits."""
@@ -85,14 +86,15 @@ class Fitting:
 
     def of_transformers(self, viewer: Viewer, at: RepoAt) -> Fit:
         """Of a safetensors repo that transformers loads as it is. Raises UnsupportedFormat."""
-        # The config alone is remembered: the index job may not have counted the parameters yet.
-        key = (at.repo.id, at.commit.oid, "config.json")
-        held = self._find(key)
-        if held is None:
-            held = self._whole_config(viewer, at), 0
-            self._put(key, held)
+        config = self._whole_config(viewer, at)
         embeds = any(entry.path == MODULES for entry in at.entries)
-        found, _ = transformers_memory.estimate(held[0], _parameters(at), self._limit_bytes, embeds=embeds)
+        found, _ = transformers_memory.estimate(config, _parameters(at), self._limit_bytes, embeds=embeds)
+        return Fit(found, 0, self._limit_bytes)
+
+    def of_vllm(self, viewer: Viewer, at: RepoAt) -> Fit:
+        """Of a safetensors repo that vLLM loads as it is. Raises UnsupportedFormat."""
+        config = self._whole_config(viewer, at)
+        found, _ = vllm_memory.estimate(config, _parameters(at), self._limit_bytes, gpu=has_gpu())
         return Fit(found, 0, self._limit_bytes)
 
     def _fit(self, held: Held, context: int | None) -> Fit:
@@ -117,11 +119,17 @@ class Fitting:
         plain = {key: value for key, value in values.items() if isinstance(value, int | float | str)}
         return {"general.architecture": ARCHITECTURES[config.model_type].name, **plain}
 
-    def _whole_config(self, viewer: Viewer, at: RepoAt) -> dict[str, Any]:
-        try:
-            return msgspec.json.decode(self._config(viewer, at), type=dict[str, Any])
-        except msgspec.MsgspecError as error:
-            raise UnsupportedFormat(f"config.json is no JSON object: {error}") from None
+    def _whole_config(self, viewer: Viewer, at: RepoAt) -> Mapping[str, Any]:
+        # The config alone is remembered: the index job may not have counted the parameters yet.
+        key = (at.repo.id, at.commit.oid, "config.json")
+        held = self._find(key)
+        if held is None:
+            try:
+                held = msgspec.json.decode(self._config(viewer, at), type=dict[str, Any]), 0
+            except msgspec.MsgspecError as error:
+                raise UnsupportedFormat(f"config.json is no JSON object: {error}") from None
+            self._put(key, held)
+        return held[0]
 
     def _config(self, viewer: Viewer, at: RepoAt) -> bytes:
         file = self._reading.file(viewer, repo_id_of(at.repo), f"{at.commit.oid}/config.json")

@@ -18,8 +18,9 @@ from seedstock.hub.trees import Entry
 from seedstock.metadata.safetensors_header import read_shard_index
 from seedstock.metadata.source import BytesReader
 from seedstock.metadata.tags import ADAPTER_CONFIG
+from seedstock.run.engines import transformers_engine
 from seedstock.run.engines.base import AdapterFile, ModelFile
-from seedstock.run.engines.transformers_engine import IMAGE_SETTINGS, MODULES, NAME
+from seedstock.run.engines.transformers_engine import IMAGE_SETTINGS, MODULES
 from seedstock.run.engines.transformers_memory import ADAPTER_FACTOR
 
 _CONFIG, _INDEX = "config.json", "model.safetensors.index.json"
@@ -41,11 +42,11 @@ class ModelFolders:
         self._content = content
         self._folder = folder
 
-    def of(self, viewer: Viewer, at: RepoAt) -> ModelFile:
+    def of(self, viewer: Viewer, at: RepoAt, engine: str) -> ModelFile:
         """The model of a repo that the viewer may read. Raises ModelNotRunnable, MissingBlob, UnsupportedFormat."""
         entries = [entry for entry in at.entries if not entry.is_tree and _is_part(entry.path)]
         named = sorted((entry.path, entry.digest or entry.oid) for entry in entries)
-        key = hashlib.sha256(msgspec.json.encode([NAME, named])).hexdigest()
+        key = hashlib.sha256(msgspec.json.encode([engine, named])).hexdigest()
         folder = self._folder / key
         self._check_given(at, entries)
         if not (folder / _INDEX).exists():  # laid only after it was found sound
@@ -55,19 +56,28 @@ class ModelFolders:
         config = folder / _CONFIG
         total = sum(entry.size_bytes for entry in entries)
         own = config.stat().st_size
-        return ModelFile(key, str(config), own, rest_bytes=total - own, engine=NAME)
+        return ModelFile(key, str(config), own, rest_bytes=total - own, engine=engine)
 
-    def adapter(self, viewer: Viewer, at: RepoAt) -> AdapterFile:
-        """An adapter's weights, with its settings beside them. Raises ModelNotRunnable, MissingBlob."""
+    def adapter(self, viewer: Viewer, at: RepoAt, engine: str) -> AdapterFile:
+        """A LoRA adapter as PEFT saves it, for an engine that takes it so.
+
+        Raises ModelNotRunnable, MissingBlob, UnsupportedFormat for what it may not hold.
+        """
         entries = [entry for entry in at.entries if entry.path in {ADAPTER_CONFIG, ADAPTER_WEIGHTS}]
         named = sorted((entry.path, entry.digest or entry.oid) for entry in entries)
-        key = hashlib.sha256(msgspec.json.encode([NAME, named])).hexdigest()
+        key = hashlib.sha256(msgspec.json.encode(["adapter", engine, named])).hexdigest()
+        folder = self._folder / key
         self._check_given(at, entries)
         for entry in entries:
-            self._lay(viewer, at, entry, self._folder / key / entry.path)
-        weights = self._folder / key / ADAPTER_WEIGHTS
+            self._lay(viewer, at, entry, folder / entry.path)
+        weights = folder / ADAPTER_WEIGHTS
         size = weights.stat().st_size
-        return AdapterFile(key, str(weights), size, rest_bytes=size * (ADAPTER_FACTOR - 1))
+        if engine == transformers_engine.NAME:  # PEFT itself says what it cannot take
+            return AdapterFile(key, str(weights), size, rest_bytes=size * (ADAPTER_FACTOR - 1))
+        from seedstock.convert.adapter import read_adapter_config
+
+        read_adapter_config((folder / ADAPTER_CONFIG).read_bytes())
+        return AdapterFile(key, str(weights), size)
 
     def _lay(self, viewer: Viewer, at: RepoAt, entry: Entry, place: Path) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)

@@ -38,11 +38,12 @@ from seedstock.hub.runnable import (
     kind_of,
     parts_of,
     pick_gguf,
+    vllm_runs,
 )
 from seedstock.hub.trees import Entry
 from seedstock.run.engine_cache import Made
+from seedstock.run.engines import transformers_engine, vllm_engine
 from seedstock.run.engines.base import Ability, AdapterFile, ModelFile
-from seedstock.run.engines.transformers_engine import NAME
 from seedstock.run.engines.transformers_memory import ADAPTER_FACTOR
 
 _NAME = re.compile(r"(?P<ns>[^/@:]+)/(?P<name>[^/@:]+)(?P<rest>[@:].*)?\Z", re.DOTALL)
@@ -94,7 +95,10 @@ class Models:
         fitting: Fitting,
         folders: ModelFolders,
         links_dir: Path,
+        *,
+        vllm: bool = False,
     ) -> None:
+        """`vllm` says that this hub has it: it then runs the safetensors models that it can."""
         self.preparation = preparation
         self._reading = reading
         self._listing = listing
@@ -102,6 +106,7 @@ class Models:
         self._fitting = fitting
         self._folders = folders
         self._links_dir = links_dir
+        self._vllm = vllm
 
     def locate(self, viewer: Viewer, name: str) -> LocatedModel:
         """The local file of a model that the viewer may run; may write a copy of it to the cache first.
@@ -119,8 +124,8 @@ class Models:
         base = self._base(viewer, at)
         self._check_fit(self.fit_of(viewer, at, wanted.file))
         file = self._whole(viewer, base, wanted.file)
-        if file.engine == NAME:
-            adapter = self._folders.adapter(viewer, at)
+        if file.engine in {transformers_engine.NAME, vllm_engine.NAME}:
+            adapter = self._folders.adapter(viewer, at, file.engine)
             return LocatedModel(at.repo.id, msgspec.structs.replace(file, adapter=adapter), at.repo.repo_id)
         parts = [Path(file.path), *_siblings(Path(file.path))] if file.rest_bytes else [Path(file.path)]
         made = self.preparation.adapter(viewer, at, file.key, parts)
@@ -189,8 +194,11 @@ class Models:
             base = self._base(viewer, at)
             fit = self.fit_of(viewer, base, wanted)
             held = {entry.path: entry.size_bytes for entry in at.entries}
-            factor = ADAPTER_FACTOR if _as_folder(base, wanted) else 1
+            by_transformers = _as_folder(base, wanted) and not self._by_vllm(base, wanted)
+            factor = ADAPTER_FACTOR if by_transformers else 1
             return msgspec.structs.replace(fit, adapter_bytes=factor * held[ADAPTER_WEIGHTS])
+        if self._by_vllm(at, wanted):
+            return self._fitting.of_vllm(viewer, at)
         if _as_folder(at, wanted):
             return self._fitting.of_transformers(viewer, at)
         if _converted(at, wanted):
@@ -199,14 +207,19 @@ class Models:
 
     def _whole(self, viewer: Viewer, at: RepoAt, wanted: str | None) -> ModelFile:
         """A whole model, made if need be."""
-        if _as_folder(at, wanted):
+        by_vllm = self._by_vllm(at, wanted)
+        if by_vllm or _as_folder(at, wanted):
             self._check_fit(self.fit_of(viewer, at))
-            return self._folders.of(viewer, at)
+            return self._folders.of(viewer, at, vllm_engine.NAME if by_vllm else transformers_engine.NAME)
         if not _converted(at, wanted):
             return self._stored(at, self._gguf(at, wanted))
         self._check_fit(self.fit_of(viewer, at))
         made: Made = self.preparation.model(viewer, at, made_type(at))
         return ModelFile(made.sha256, str(made.path), made.size_bytes)
+
+    def _by_vllm(self, at: RepoAt, wanted: str | None) -> bool:
+        """Whether vLLM runs the repo; a type that is named asks for the GGUF that is made of it."""
+        return self._vllm and wanted is None and vllm_runs(at.entries, at.metadata)
 
     def _gguf(self, at: RepoAt, wanted: str | None) -> Entry:
         entry = pick_gguf(at.entries, wanted)

@@ -15,6 +15,7 @@ from seedstock.metadata.summary import RepoMetadata
 from seedstock.metadata.tags import ADAPTER_CONFIG
 from seedstock.run.engines.base import Ability
 from seedstock.run.engines.transformers_engine import IMAGE_SETTINGS, MODULES
+from seedstock.run.engines.vllm_engine import ARCHITECTURES
 
 CONVERTED = frozenset({"llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "phi3"})
 """The `model_type`s of safetensors models that `convert` makes GGUF files of."""
@@ -88,6 +89,16 @@ def _is_loadable(config: dict[str, Any], paths: set[str]) -> bool:
         config.get("vision_config") is not None and not IMAGE_SETTINGS.isdisjoint(paths)
     )
     return MODULES in paths or writes or sees
+
+
+def vllm_runs(entries: list[Entry], metadata: RepoMetadata) -> bool:
+    """Whether vLLM, where a hub has it, runs the repo: safetensors that write text, of an architecture that it knows."""
+    config = metadata.config or {}
+    if kind_of(entries, metadata) not in {Kind.SAFETENSORS, Kind.TRANSFORMERS} or config.get("auto_map"):
+        return False
+    named = config.get("architectures")
+    known = isinstance(named, list) and len(named) == 1 and named[0] in ARCHITECTURES
+    return known and all(entry.path != MODULES for entry in entries)
 
 
 def base_of(metadata: RepoMetadata) -> BaseName | None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import re
 import secrets
 import signal
 from collections import deque
@@ -27,7 +28,9 @@ from seedstock.run.engines.base import (
 )
 
 logger = logging.getLogger(__name__)
-_KEPT_LOG_LINES = 40
+_KEPT_LOG_LINES = 400
+_LAST_LINES = 40
+_EXCEPTION = re.compile(r"\b[A-Z]\w*(?:Error|Exception): \S.*")
 _MAX_LOG_LINE_BYTES = 64 * 1024
 _ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
 _ENVIRONMENT_PREFIXES = ("OMP_", "GOMP_", "GGML_", "CUDA_", "HIP_", "ROCR_", "ASAN_", "COVERAGE_")
@@ -73,7 +76,7 @@ class EngineProcess:
         ready = msgspec.json.decode(line, type=Ready)
         if ready.error:
             await self.wait()
-            raise ModelNotRunnable(f"{ready.error}{self._last_words()}")
+            raise ModelNotRunnable(f"{ready.error}{self._cause() or self._last_words()}")
         url = f"http://127.0.0.1:{ready.port}"
         endpoint = Endpoint(
             url,
@@ -82,15 +85,22 @@ class EngineProcess:
             plan.context_tokens,
             plan.abilities + ready.abilities,
             speaks_messages=plan.speaks_messages,
+            dialect=plan.dialect,
         )
         if not await engine.is_healthy(endpoint):
             raise EngineFailed("The engine started but does not answer")
         self.endpoint = endpoint
         return endpoint
 
+    def _cause(self) -> str:
+        """The first exception that Python told of: those that follow from it come after it."""
+        found = next((match[0] for line in self._log if (match := _EXCEPTION.search(line))), "")
+        return f" ({found[:300]})" if found else ""
+
     def _last_words(self) -> str:
         """The last log line that reads like a complaint, for error messages."""
-        marked = [line for line in self._log if "error" in line.lower() or "failed" in line.lower()]
+        last = list(self._log)[-_LAST_LINES:]
+        marked = [line for line in last if "error" in line.lower() or "failed" in line.lower()]
         return f" ({marked[0][:300]})" if marked else ""
 
     async def _keep_log(self) -> None:

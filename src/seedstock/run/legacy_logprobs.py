@@ -45,7 +45,7 @@ class LegacyLogprobEvents(OpenAiEvents):
 def _translate(data: dict[str, Any], offsets: dict[int, int]) -> None:
     """Rewrite the choices of an answer; `offsets` is how many characters each has had so far."""
     for choice in data["choices"]:
-        if not choice.get("logprobs"):
+        if "content" not in (choice.get("logprobs") or {}):  # none, or in that shape already
             continue
         tokens = choice["logprobs"]["content"]
         places = []

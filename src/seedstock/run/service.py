@@ -13,10 +13,11 @@ import msgspec
 
 from seedstock.core.errors import EngineFailed, HubError, Invalid
 from seedstock.run.client import fetch_status, lease
-from seedstock.run.engines.base import Ability, Endpoint, ModelFile
+from seedstock.run.engines.base import Ability, Dialect, Endpoint, ModelFile
 from seedstock.run.exchange import complete, open_client, stream
 from seedstock.run.messages_by_chat import as_chat
 from seedstock.run.request import EngineRequest
+from seedstock.run.vllm_dialect import as_vllm, lack_of
 from seedstock.run.wire import Status
 
 _REAP_S = 0.2  # a dead child's port closes some milliseconds before its parent hears of the death
@@ -28,6 +29,7 @@ _LACKS = {
     Ability.REASONING_EFFORT: f"'reasoning_effort' {_TEMPLATE}",
     Ability.IMAGES: "This model takes no images",
 }
+_OF_TEMPLATES = frozenset({Ability.TOOLS, Ability.REASONING_EFFORT})
 _TELL_PROMPT = frozenset({"/v1/chat/completions", "/v1/completions"})
 _Answer = TypeVar("_Answer")
 
@@ -114,8 +116,13 @@ def _started(request: EngineRequest, endpoint: Endpoint) -> EngineRequest:
     _check(request, endpoint)
     if not endpoint.speaks_messages:
         request = as_chat(request)
+    by_vllm = endpoint.dialect is Dialect.VLLM
+    if by_vllm:
+        request = as_vllm(request, endpoint)
     if request.on_start is not None:
         request.on_start()
+    if by_vllm:
+        return request
     if request.tells_prompt and request.stream and request.path in _TELL_PROMPT:
         request = _with(request, {"return_progress": True})
     return _with_adapter(request, endpoint)
@@ -131,7 +138,8 @@ def _check(request: EngineRequest, endpoint: Endpoint) -> None:
     """Refuse what this model would silently ignore. Raises Invalid."""
     for ability in request.needs:
         if ability not in endpoint.abilities:
-            raise Invalid(_LACKS[ability])
+            by_vllm = endpoint.dialect is Dialect.VLLM and ability in _OF_TEMPLATES
+            raise Invalid(lack_of(ability.value) if by_vllm else _LACKS[ability])
 
 
 def _with_adapter(request: EngineRequest, endpoint: Endpoint) -> EngineRequest:

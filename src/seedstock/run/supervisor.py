@@ -28,6 +28,7 @@ from seedstock.run.engines.base import Engine, ModelFile
 from seedstock.run.engines.by_model import ByModel
 from seedstock.run.engines.llama_cpp import LlamaCpp
 from seedstock.run.engines.transformers_engine import Transformers
+from seedstock.run.engines.vllm_engine import Vllm
 from seedstock.run.scheduler import Limits, Scheduler
 from seedstock.run.wire import MAX_LINE_BYTES, Ask, State, Told, tell_error
 
@@ -181,6 +182,9 @@ def parse_options(argv: Sequence[str]) -> argparse.Namespace:
         help="per model; 0 means all cores but one (SEEDSTOCK_ENGINE_THREADS)",
     )
     parser.add_argument("--slots", type=int, default=4, help="requests that one model answers at a time")
+    parser.add_argument(
+        "--vllm", type=Path, metavar="PYTHON", help="the Python that vLLM is installed for (SEEDSTOCK_VLLM)"
+    )
     parser.add_argument("--exit-with-stdin", action="store_true", help="stop when stdin ends")
     parser.add_argument("--log-level", default="INFO")
     return parser.parse_args(argv)
@@ -212,12 +216,13 @@ async def _run(options: argparse.Namespace, engine: Engine, limits: Limits) -> N
 
 
 def main() -> int:
-    """Serve llama.cpp and transformers."""
+    """Serve llama.cpp and transformers, and vLLM where it is named."""
     options = parse_options(sys.argv[1:])
     threads = options.threads or LlamaCpp().threads
-    return run(
-        options, ByModel(LlamaCpp(threads=threads, slots=options.slots), Transformers(threads=threads))
-    )
+    engines: list[Engine] = [LlamaCpp(threads=threads, slots=options.slots), Transformers(threads=threads)]
+    if options.vllm is not None:
+        engines.append(Vllm(options.vllm, threads=threads))
+    return run(options, ByModel(*engines))
 
 
 if __name__ == "__main__":

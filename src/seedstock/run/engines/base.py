@@ -32,6 +32,13 @@ class Ability(StrEnum):
     """It sees."""
 
 
+class Dialect(StrEnum):
+    """Whose words an engine uses where OpenAI's API has none, or more than one."""
+
+    LLAMA_CPP = "llama.cpp"
+    VLLM = "vllm"
+
+
 class AdapterFile(msgspec.Struct, frozen=True):
     """A change to a loaded model, small beside it; `key` names its content."""
 
@@ -85,6 +92,9 @@ class Plan(msgspec.Struct, frozen=True):
     """Whether the engine knows Anthropic's API beside OpenAI's."""
     takes_adapters: bool = False
     """Whether a running model takes up adapters, each with the first request for it; else it is started anew with them."""
+    dialect: Dialect = Dialect.LLAMA_CPP
+    cache_bytes: int = 0
+    """Of `memory_bytes`, for keys and values; only where the engine is told."""
 
 
 class Endpoint(msgspec.Struct, frozen=True):
@@ -106,6 +116,7 @@ class Endpoint(msgspec.Struct, frozen=True):
     """Of an engine that takes adapters up while it runs: all that it may keep by now, the lease's among them."""
     speaks_messages: bool = True
     """Whether it knows Anthropic's API beside OpenAI's."""
+    dialect: Dialect = Dialect.LLAMA_CPP
 
 
 class Secrets(msgspec.Struct, frozen=True):

@@ -9,20 +9,16 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
-from seedstock.core.errors import ModelNotRunnable, UnsupportedFormat
-from seedstock.metadata.safetensors_header import read_safetensors_header
-from seedstock.metadata.source import LocalFile
+from seedstock.core.errors import ModelNotRunnable
 from seedstock.run.engines.base import AdapterFile, Capabilities, Endpoint, ModelFile, Plan
-from seedstock.run.engines.estimate import Estimate
 from seedstock.run.engines.llama_cpp import LlamaCpp
 from seedstock.run.engines.loopback import answers_ok
+from seedstock.run.engines.model_shape import read_folder
 from seedstock.run.engines.transformers_memory import estimate
 
 NAME = "transformers"
@@ -55,7 +51,10 @@ class Transformers(msgspec.Struct, frozen=True):
                 "Models of this architecture run with transformers, which is not installed",
                 hint="pip install 'seedstock[adapt]'",
             )
-        found, dtype = _estimate(Path(model.path).parent, memory_limit_bytes, model.context)
+        folder = Path(model.path).parent
+        config, parameters = read_folder(folder)
+        embeds = (folder / MODULES).exists()
+        found, dtype = estimate(config, parameters, memory_limit_bytes, model.context, embeds=embeds)
         found.check(memory_limit_bytes)
         shape = found.total_bytes, found.slots, found.context_tokens, found.abilities
         return Plan(*shape, dtype=dtype, speaks_messages=False, takes_adapters=True)
@@ -77,17 +76,3 @@ class Transformers(msgspec.Struct, frozen=True):
     async def is_healthy(self, endpoint: Endpoint) -> bool:
         """`/health` answers."""
         return await answers_ok(endpoint, "/health")
-
-
-def _estimate(folder: Path, limit_bytes: int, asked_tokens: int | None) -> tuple[Estimate, str]:
-    try:
-        config = msgspec.json.decode((folder / "config.json").read_bytes(), type=dict[str, Any])
-    except (OSError, msgspec.MsgspecError) as error:
-        raise UnsupportedFormat(f"config.json cannot be read: {error}") from None
-    parameters = sum(_parameters(path) for path in sorted(folder.glob("*.safetensors")))
-    return estimate(config, parameters, limit_bytes, asked_tokens, embeds=(folder / MODULES).exists())
-
-
-def _parameters(path: Path) -> int:
-    with closing(LocalFile(path)) as file:
-        return sum(tensor.parameters for tensor in read_safetensors_header(file).tensors)

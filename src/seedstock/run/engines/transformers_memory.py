@@ -11,9 +11,9 @@ from typing import Any
 
 import msgspec
 
-from seedstock.core.errors import UnsupportedFormat
 from seedstock.run.engines.base import Ability
 from seedstock.run.engines.estimate import Estimate, contexts
+from seedstock.run.engines.model_shape import WIDTH, Shape, number, shape_of
 
 CHOICES = 4
 """Answers to one prompt that are written at the same time."""
@@ -30,14 +30,7 @@ ADAPTER_FACTOR = 2
 """Bytes of memory for each of an adapter's file: PEFT computes with 32 bits what has 16."""
 LIBRARIES_BYTES = 640 << 20  # 413 MB resident with a model of 42,000 weights (CPU build, measured)
 FLOAT32, BFLOAT16 = "float32", "bfloat16"
-_WIDTHS = {FLOAT32: 4, BFLOAT16: 2}
-_MAX_LAYERS = 65_536
-_CONTEXT = ("max_position_embeddings", "n_positions", "max_sequence_length", "seq_length", "n_ctx")
-_LAYERS = ("num_hidden_layers", "n_layer", "num_layers", "n_layers", "decoder_layers")
-_WIDTH = ("hidden_size", "n_embd", "d_model", "dim")
-_HEADS = ("num_attention_heads", "n_head", "num_heads", "n_heads", "decoder_attention_heads")
-_DEFAULT_CONTEXT = 2048
-"""Of models that name none: those without positions."""
+WIDTHS = {FLOAT32: 4, BFLOAT16: 2}
 
 
 def estimate(
@@ -53,37 +46,27 @@ def estimate(
     bfloat16 is 5 times slower on processors without its instructions, and so is the last resort. Raises
     UnsupportedFormat for a config that lacks what is needed.
     """
-    text = config.get("text_config")
-    values = {**config, **text} if isinstance(text, Mapping) else config
+    shape = shape_of(config)
     found = [
-        (_with_images(_estimate(values, parameters, context, dtype, embeds=embeds), config, dtype), dtype)
+        (_with_images(_estimate(shape, parameters, context, dtype, embeds=embeds), config, dtype), dtype)
         for dtype in (FLOAT32, BFLOAT16)
-        for context in contexts(_trained(values, embeds=embeds), asked_tokens)
+        for context in contexts(_trained(shape, embeds=embeds), asked_tokens)
     ]
     return next((one for one in found if one[0].total_bytes <= limit_bytes), found[-1])
 
 
-def _trained(values: Mapping[str, Any], *, embeds: bool) -> int:
-    trained = _number(values, _CONTEXT, _DEFAULT_CONTEXT)
-    return min(trained, MAX_POOLED_TOKENS) if embeds else trained
+def _trained(shape: Shape, *, embeds: bool) -> int:
+    return min(shape.trained_tokens, MAX_POOLED_TOKENS) if embeds else shape.trained_tokens
 
 
-def _estimate(
-    values: Mapping[str, Any], parameters: int, context: int, dtype: str, *, embeds: bool
-) -> Estimate:
-    layers, width = _number(values, _LAYERS), _number(values, _WIDTH)
-    heads = _number(values, _HEADS, 1)
-    if layers > _MAX_LAYERS:
-        raise UnsupportedFormat(f"config.json names {layers} layers, more than {_MAX_LAYERS}")
-    item_bytes = _WIDTHS[dtype]
-    kv_heads = _number(values, ("num_key_value_heads", "num_kv_heads"), heads)
-    cell_bytes = 2 * layers * kv_heads * _number(values, ("head_dim",), max(1, width // heads)) * item_bytes
+def _estimate(shape: Shape, parameters: int, context: int, dtype: str, *, embeds: bool) -> Estimate:
+    item_bytes = WIDTHS[dtype]
     at_once = BATCH if embeds else 1
-    scores_bytes = at_once * (heads * item_bytes + 4) * context * context
-    logits_bytes = 0 if embeds else CHOICES * _number(values, ("vocab_size",), 1 << 18) * 4
+    scores_bytes = at_once * (shape.heads * item_bytes + 4) * context * context
+    logits_bytes = 0 if embeds else CHOICES * shape.vocabulary * 4
     return Estimate(
         weights_bytes=parameters * item_bytes,
-        cache_bytes=0 if embeds else CHOICES * context * cell_bytes,
+        cache_bytes=0 if embeds else CHOICES * context * shape.cell_elements * item_bytes,
         other_bytes=scores_bytes + logits_bytes + LIBRARIES_BYTES,
         slots=1,
         context_tokens=context,
@@ -97,17 +80,7 @@ def _with_images(found: Estimate, config: Mapping[str, Any], dtype: str) -> Esti
     vision = config.get("vision_config")
     if not isinstance(vision, Mapping):
         return found
-    side = _number(vision, ("image_size",), 512) // _number(vision, ("patch_size",), 14) + 1
-    values = 4 * _number(vision, _WIDTH, 1024) + 2 * _number(vision, ("intermediate_size",), 4096)
-    seen_bytes = MAX_IMAGES * _TILES * side * side * values * _WIDTHS[dtype] + 16 * MAX_PIXELS
+    side = number(vision, ("image_size",), 512) // number(vision, ("patch_size",), 14) + 1
+    values = 4 * number(vision, WIDTH, 1024) + 2 * number(vision, ("intermediate_size",), 4096)
+    seen_bytes = MAX_IMAGES * _TILES * side * side * values * WIDTHS[dtype] + 16 * MAX_PIXELS
     return msgspec.structs.replace(found, other_bytes=found.other_bytes + seen_bytes)
-
-
-def _number(values: Mapping[str, Any], names: tuple[str, ...], default: int | None = None) -> int:
-    for name in names:
-        value = values.get(name)
-        if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-            return value
-    if default is None:
-        raise UnsupportedFormat(f"config.json lacks {names[0]}, so the model's memory cannot be foreseen")
-    return default
