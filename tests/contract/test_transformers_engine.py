@@ -212,12 +212,14 @@ def test_who_hangs_up_frees_the_model(gpt2: str, client: openai.OpenAI) -> None:
 
 
 def test_a_killed_engine_is_an_error_and_the_next_request_works(
-    gpt2: str, hub: HubProcess, client: openai.OpenAI
+    hub: HubProcess, client: openai.OpenAI, tmp_path: Path
 ) -> None:
+    # Long enough that it is still being written when the test has read its beginning, on a loaded machine too.
+    endless = published(hub, write_gpt2(tmp_path / "endless", positions=4096), "endless-gpt2")
     asked: dict[str, Any] = {
-        "model": gpt2,
+        "model": endless,
         "messages": ASKED,
-        "max_tokens": 250,
+        "max_tokens": 4000,
         "extra_body": {"ignore_eos": True},
     }
     # More than connections hold, so that the engine is still at it, however slowly this reads.
