@@ -186,6 +186,8 @@ class _Listener:
             raise StageStopped
         if end is not None and end.result is not None and status == 0:
             return end.result
+        if self._asked and status == -signal.SIGTERM:
+            raise StageStopped  # it was asked before it listened, so there was nothing to save
         if status < 0:
             name = signal.Signals(-status).name
             raise StageDied(
