@@ -11,6 +11,7 @@ import { middleOf } from "./family-shapes.js";
 const get = (id) => document.getElementById(id);
 const [section, canvas, status, tip, form] = ["family", "family-canvas", "family-status", "family-tip", "family-filters"].map(get);
 const READABLE = 0.72;
+const counted = (count, noun) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
 
 function place(input) {
   return new Promise((resolve) => {
@@ -184,7 +185,7 @@ class View {
     const wanted = Object.fromEntries(["search", "relation", "evidence", "licence", "origin"].map((name) => [name, value(name)]));
     this.family.filter(wanted);
     const { nodes, edges, matchCount, truncated } = this.family;
-    const all = `${nodes.length.toLocaleString("en")} models, ${edges.length.toLocaleString("en")} links${truncated ? ", more are not shown" : ""}`;
+    const all = `${counted(nodes.length, "model")}, ${counted(edges.length, "link")}${truncated ? ", more are not shown" : ""}`;
     status.textContent = matchCount === nodes.length ? all : `${matchCount.toLocaleString("en")} of ${nodes.length.toLocaleString("en")} models match`;
     this.later();
   }
