@@ -41,7 +41,7 @@ class Supervisor:
 
 
 async def until(
-    condition: Callable[[], bool | Awaitable[bool]], timeout_s: float = 15.0, every_s: float = 0.01
+    condition: Callable[[], bool | Awaitable[bool]], timeout_s: float = 60.0, every_s: float = 0.01
 ) -> None:
     deadline_s = time.monotonic() + timeout_s
     while True:
