@@ -28,7 +28,7 @@ from tests.unit.adapt.stages import conversations, lay_out
 from tests.unit.jobs.conftest import is_alive
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs the extra `ray`")
-_START_S = 120
+_START_S = 300
 ENVIRON = {
     **os.environ,
     "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}",
@@ -81,7 +81,7 @@ def _wait_for(port: int) -> None:
 
 def run(address: str, work: Path, *more: str) -> dict[str, Any]:
     command = [sys.executable, str(Path(__file__).with_name("ray_driver.py")), address, str(work), *more]
-    done = subprocess.run(command, env=ENVIRON, capture_output=True, text=True, check=False, timeout=180)
+    done = subprocess.run(command, env=ENVIRON, capture_output=True, text=True, check=False, timeout=400)
     assert done.stdout, done.stderr[-3000:]
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
@@ -135,7 +135,7 @@ def test_a_killed_actor_is_told_and_the_stage_goes_on_elsewhere(cluster: str, tm
         (trainer,) = _trainers()
         os.kill(_parent(trainer), signal.SIGKILL)
         _wait_until(lambda: not is_alive(trainer))
-        said, _ = driver.communicate(timeout=120)
+        said, _ = driver.communicate(timeout=300)
     ended = json.loads(said.splitlines()[-1])
     assert "The cluster lost the stage" in ended["died"], ended
     found = run(cluster, there)

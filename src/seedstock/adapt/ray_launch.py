@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 
@@ -56,7 +56,7 @@ class RayLauncher:
         needs = {"num_cpus": stage.threads, "num_gpus": 1 if stage.device == "cuda" else 0}
         remote = ray.remote(max_concurrency=4, max_restarts=0, **needs)(RemoteStage).remote()
         try:
-            for piece in _packed(work, ("stage.json", "inputs", "script", "state")):
+            for piece in _pieces(_packed(work, ("stage.json", "inputs", "script", "state"))):
                 _wait(ray, remote.receive.remote(piece), stopping)
             remote.start.remote()
             return _Follower(ray, remote, work, say, stopping).follow()
@@ -112,15 +112,20 @@ class RemoteStage:
 
     def clear(self) -> None:
         """Remove the folder."""
+        self._received.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def stop(self) -> None:
         """Ask the stage to save its state and stop."""
         self._stop.set()
 
-    def pack(self, *names: str) -> None:
-        """Begin to send parts of the folder."""
-        self._pieces = _packed(self._work, names)
+    def pack(self, *names: str) -> bool:
+        """Begin to send parts of the folder as they are now; False if the stage removed some of it meanwhile."""
+        try:
+            self._pieces = _pieces(_packed(self._work, names))
+        except FileNotFoundError:
+            return False
+        return True
 
     def send(self) -> bytes:
         """The next piece; empty after the last."""
@@ -149,8 +154,7 @@ class _Follower:
                 self._say(msgspec.json.decode(line, type=Event))
             if end is not None:
                 return self._finish(end)
-            if newest != self._kept:
-                self._fetch("state")
+            if newest != self._kept and self._fetch("state"):
                 self._kept = newest
             if not self._asked and self._stopping():
                 self._asked = True
@@ -169,10 +173,11 @@ class _Follower:
             raise StageDied(end["died"], hint=end["hint"])
         raise StageStopped
 
-    def _fetch(self, name: str) -> None:
-        """Replace a folder here by the one there, whole or not at all."""
+    def _fetch(self, name: str) -> bool:
+        """Replace a folder here by the one there, whole or not at all; False where that was not to be had just then."""
         received = self._work / f"{name}.tar"
-        self._ray.get(self._remote.pack.remote(name))
+        if not self._ray.get(self._remote.pack.remote(name)):
+            return False
         with received.open("wb") as file:
             while piece := self._ray.get(self._remote.send.remote()):
                 file.write(piece)
@@ -181,7 +186,7 @@ class _Follower:
         _unpack(received, fresh)
         received.unlink()
         if not (fresh / name).is_dir():
-            return  # the stage ended before it had one
+            return True  # the stage ended before it had one
         old = self._work / f"{name}.old"
         shutil.rmtree(old, ignore_errors=True)
         if (self._work / name).exists():
@@ -189,6 +194,7 @@ class _Follower:
         (fresh / name).rename(self._work / name)
         shutil.rmtree(old, ignore_errors=True)
         shutil.rmtree(fresh)
+        return True
 
 
 def _connect(address: str) -> Any:
@@ -231,13 +237,25 @@ def _check_reachable(address: str) -> None:
         ) from None
 
 
-def _packed(folder: Path, names: tuple[str, ...]) -> Iterator[bytes]:
-    """Parts of a folder as pieces of a tar archive; links are followed, for they point out of it."""
-    with tempfile.TemporaryFile() as file:
+def _packed(folder: Path, names: tuple[str, ...]) -> IO[bytes]:
+    """Parts of a folder as a tar archive; links are followed, for they point out of it.
+
+    Raises FileNotFoundError when something is removed meanwhile.
+    """
+    file = tempfile.TemporaryFile()  # noqa: SIM115 - whoever sends it closes it
+    try:
         with tarfile.open(fileobj=file, mode="w", dereference=True) as archive:
             for name in names:
                 if (folder / name).exists():
                     archive.add(folder / name, name)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def _pieces(file: IO[bytes]) -> Iterator[bytes]:
+    with file:
         file.seek(0)
         while piece := file.read(_PIECE_BYTES):
             yield piece

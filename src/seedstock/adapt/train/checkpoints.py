@@ -90,10 +90,11 @@ def read_until(state: Path) -> Until | None:
 
 
 def keep_last(state: Path, count: int = 2) -> None:
-    """Remove older checkpoints."""
+    """Remove older checkpoints; none counts any more once a part of it is gone."""
     found = sorted(
         ((int(match[1]), path) for path in state.iterdir() if (match := _NAME.fullmatch(path.name))),
         reverse=True,
     )
     for _, path in found[count:]:
+        (path / COMPLETE).unlink(missing_ok=True)
         shutil.rmtree(path)
