@@ -29,13 +29,12 @@ from tests.unit.jobs.conftest import is_alive
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs the extra `ray`")
 _START_S = 300
-ENVIRON = {
-    **os.environ,
-    "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}",
+RAY = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DEDUP_LOGS": "0",
     "RAY_CLIENT_SERVER_CHECK_CHANNEL_TIMEOUT_S": "120",  # its 30 s are short for two busy cores
 }
+ENVIRON = {**os.environ, **RAY, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"}
 
 
 def free_port() -> int:
@@ -44,9 +43,9 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def cluster() -> Iterator[str]:
-    """The address of a cluster of one node."""
+    """The address of a cluster of one node, new for each test: one whose actors were killed may refuse clients for minutes."""
     port, client = free_port(), free_port()
     folder = tempfile.mkdtemp(prefix="ray-")  # short: sockets lie below it
     command = [
@@ -145,7 +144,7 @@ def test_a_killed_actor_is_told_and_the_stage_goes_on_elsewhere(cluster: str, tm
 
 
 def test_a_hub_s_job_trains_on_the_cluster(cluster: str, tmp_path: Path) -> None:
-    hub = HubProcess(tmp_path / "data", SEEDSTOCK_LAUNCHER=cluster)
+    hub = HubProcess(tmp_path / "data", SEEDSTOCK_LAUNCHER=cluster, **RAY)
     settle(hub)
     hub.start()
     try:
