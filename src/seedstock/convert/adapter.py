@@ -17,6 +17,7 @@ from seedstock.convert import architectures, phi
 from seedstock.convert.mixtures import TARGETS
 from seedstock.convert.plan import Plan, PlannedTensor, Value
 from seedstock.core.errors import UnsupportedFormat
+from seedstock.metadata.adapter_settings import PLAIN_NAME, REFUSED, SOUND_STARTS, AdapterSettings
 from seedstock.weights.checkpoint import Checkpoint, TensorInfo
 
 ARCHITECTURES = frozenset(kind.name for kind in architectures.ARCHITECTURES.values())
@@ -27,40 +28,15 @@ _TENSOR = re.compile(
     r"(?:base_model\.)?(?:model\.)?model\.layers\.(?P<layer>\d{1,4})\.(?P<module>[\w.]+?)"
     r"\.lora_(?P<side>[AB])(?:\.default)?\.weight\Z"
 )
-_PLAIN_NAME = re.compile(r"[\w.]+\Z")
 _MODULES = {
     name: ours for name, ours in {**architectures.LAYER_NAMES, **phi.NAMES}.items() if name.endswith("_proj")
 }
-# Each changes what is computed in a way that a pair of matrices per module does not say.
-_REFUSED = (
-    "use_dora",
-    "use_qalora",
-    "use_bdlora",
-    "lora_bias",
-    "modules_to_save",
-    "layer_replication",
-    "fan_in_fan_out",
-    "trainable_token_indices",
-    "target_parameters",
-    "alora_invocation_tokens",
-    "monteclora_config",
-    "arrow_config",
-    "kasa_config",
-)
-_SOUND_STARTS = (None, True, False, "gaussian", "eva", "orthogonal")
-_Factor = Annotated[float, msgspec.Meta(gt=0, lt=1e6)]
 
 
-class AdapterConfig(msgspec.Struct, frozen=True):
-    """What is read of `adapter_config.json`."""
+class AdapterConfig(AdapterSettings, frozen=True, kw_only=True):
+    """What a conversion reads of it."""
 
-    peft_type: str
     r: Annotated[int, msgspec.Meta(ge=1, le=65536)]
-    lora_alpha: _Factor = 8.0
-    use_rslora: bool | None = False
-    bias: str | None = "none"
-    init_lora_weights: bool | str | None = True
-    alpha_pattern: dict[str, _Factor] | None = None
 
 
 def read_adapter_config(raw: bytes) -> AdapterConfig:
@@ -74,12 +50,12 @@ def read_adapter_config(raw: bytes) -> AdapterConfig:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise UnsupportedFormat(f"adapter_config.json is not understood: {str(error)[:200]}") from None
     hint = "merge the adapter into its base and publish the whole model"
-    for name in _REFUSED:
+    for name in REFUSED:
         if plain.get(name):
             raise UnsupportedFormat(f"The adapter uses {name!r}, which llama.cpp does not compute", hint=hint)
     if config.bias not in {None, "none"}:
         raise UnsupportedFormat(f"The adapter trains biases (bias: {str(config.bias)[:40]!r})", hint=hint)
-    if config.init_lora_weights not in _SOUND_STARTS:
+    if config.init_lora_weights not in SOUND_STARTS:
         how = str(config.init_lora_weights)[:40]
         raise UnsupportedFormat(
             f"The adapter began by changing its base's weights (init_lora_weights: {how!r})", hint=hint
@@ -91,7 +67,7 @@ def read_adapter_config(raw: bytes) -> AdapterConfig:
 def _check_patterns(patterns: Mapping[str, float]) -> None:
     """Names only: regular expressions of strangers may take for ever."""
     for name in patterns:
-        if not _PLAIN_NAME.match(name):
+        if not PLAIN_NAME.match(name):
             raise UnsupportedFormat(f"alpha_pattern: {name[:60]!r} is no plain name of a module")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 import torch
@@ -17,29 +17,14 @@ from safetensors.torch import load_file
 from transformers.pytorch_utils import Conv1D
 
 from seedstock.core.errors import Invalid
+from seedstock.metadata.adapter_settings import PLAIN_NAME, REFUSED, SOUND_STARTS, AdapterSettings
 
 _TENSOR = re.compile(
     r"(?:base_model\.model\.)?(?P<module>[\w.]+)\.lora_(?P<side>[AB])(?:\.default)?\.weight\Z"
 )
-_PLAIN_NAME = re.compile(r"[\w.]+\Z")
-# Each changes what is computed in a way that a pair of matrices for each module does not say.
-_REFUSED = (
-    "use_dora",
-    "use_qalora",
-    "use_bdlora",
-    "lora_bias",
-    "modules_to_save",
-    "layer_replication",
-    "trainable_token_indices",
-    "target_parameters",
-    "alora_invocation_tokens",
-    "monteclora_config",
-    "arrow_config",
-    "kasa_config",
-)
-_SOUND_STARTS = (None, True, False, "gaussian", "eva", "orthogonal")
+# PEFT itself computes transposed layers, and is told of them.
+_REFUSED = tuple(name for name in REFUSED if name != "fan_in_fan_out")
 _MAX_RANK = 4096
-_Factor = Annotated[float, msgspec.Meta(gt=0, lt=1e6)]
 Pairs = dict[str, tuple[Any, Any]]
 """The two matrices of each module that changes."""
 
@@ -56,17 +41,6 @@ class Asked(msgspec.Struct, frozen=True):
 
     keep: list[str] = []
     use: Use | None = None
-
-
-class _Config(msgspec.Struct, frozen=True):
-    """What is read of `adapter_config.json`."""
-
-    peft_type: str
-    lora_alpha: _Factor = 8.0
-    use_rslora: bool | None = False
-    bias: str | None = "none"
-    init_lora_weights: bool | str | None = True
-    alpha_pattern: dict[str, _Factor] | None = None
 
 
 class Adapters:
@@ -154,7 +128,7 @@ class Adapters:
         return layer
 
 
-def _read_config(path: Path) -> _Config:
+def _read_config(path: Path) -> AdapterSettings:
     """The settings of an adapter that is computed as PEFT would. Raises Invalid, naming the one that prevents it."""
     try:
         raw = path.read_bytes()
@@ -163,20 +137,20 @@ def _read_config(path: Path) -> _Config:
             raise Invalid(
                 f"The adapter is of type {str(plain.get('peft_type'))[:40]!r}; only LORA is run here"
             )
-        config = msgspec.json.decode(raw, type=_Config)
+        config = msgspec.json.decode(raw, type=AdapterSettings)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Invalid(f"adapter_config.json is not understood: {str(error)[:200]}") from None
     named = [name for name in _REFUSED if plain.get(name)]
     if config.bias not in {None, "none"}:
         named.append("bias")
-    if config.init_lora_weights not in _SOUND_STARTS:
+    if config.init_lora_weights not in SOUND_STARTS:
         named.append("init_lora_weights")  # of those that began by changing their base
     if named:
         raise Invalid(
             f"The adapter uses {named[0]!r} ({str(plain[named[0]])[:40]}), which is not run: merge it into its base"
         )
     for name in config.alpha_pattern or {}:
-        if not _PLAIN_NAME.match(name):
+        if not PLAIN_NAME.match(name):
             raise Invalid(f"alpha_pattern: {name[:60]!r} is no plain name of a module")
     return config
 
@@ -201,7 +175,7 @@ def _read_pairs(path: Path) -> Pairs:
     return {module: (found["A"], found["B"]) for module, found in sides.items()}
 
 
-def _alpha(config: _Config, module: str) -> float:
+def _alpha(config: AdapterSettings, module: str) -> float:
     """By the pattern that names a module, all of its path or the end of it; else the one for all."""
     patterns = config.alpha_pattern or {}
     named = (alpha for name, alpha in patterns.items() if module == name or module.endswith(f".{name}"))
