@@ -89,7 +89,7 @@ ADAPT_SAMPLES = {
         f"{MODEL_URL}/replicate",
         ReplicatePage(
             HEADER, _STAGES, (Fact("base", "demo/base at 0123456789ab"),),
-            (Fact("Runs with", "seed 0, 1 thread(s), float32, cpu"),), (), _REPLICATIONS,
+            (Fact("Runs with", "seed 0, threads: 1, float32, cpu"),), (), _REPLICATIONS,
             ("Available", "Functional", "Reproduced"), may_run=True,
         ),
         DEMO,

@@ -159,7 +159,7 @@ def _code(value: Any) -> str:
 
 
 def _ending(facts: CardFacts) -> str:
-    run = f"Seed {facts.plan.seed}, {facts.plan.threads} thread(s), device {facts.plan.device}."
+    run = f"Seed {facts.plan.seed}, threads: {facts.plan.threads}, device {facts.plan.device}."
     return (
         f"{run} `run-record.dsse.json` is the signed record of this run: `seedstock verify-record` reads it."
     )

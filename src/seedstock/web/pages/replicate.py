@@ -140,7 +140,7 @@ def _facts(proposal: ReplicationProposal) -> tuple[Fact, ...]:
             "Stage that makes this model" if len(proposal.stages) == 1 else "Stages that make its files",
             ", ".join(proposal.stages),
         ),
-        Fact("Runs with", f"seed {how.seed}, {how.threads} thread(s), {how.dtype}, {how.device}"),
+        Fact("Runs with", f"seed {how.seed}, threads: {how.threads}, {how.dtype}, {how.device}"),
         Fact("At most", f"{budget.cpu_s:,} CPU seconds, {budget.memory_mb:,} MB"),
         Fact(
             "Claims",
