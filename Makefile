@@ -24,7 +24,7 @@ $(VENV)/.tour: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing Seedstock with all that its tests need (about two minutes) ..."
 	$(BIN)/python -m pip install --quiet --editable '.[run,tour,adapt,eval,ray,postgres,signing,dev]'
-	@touch $@
+	@touch $@ $(VENV)/.tour
 
 tour: $(VENV)/.tour ## publish, download and run a real model, end to end
 	$(BIN)/seedstock tour $(TOUR)

@@ -22,13 +22,6 @@ SCENARIOS = Path(__file__).parent / "scenarios"
 
 REQUIREMENTS: dict[str, tuple[str, ...]] = {
     "hf-1.28": ("huggingface_hub==1.28.0", "hf-xet==1.8.0"),  # 60 MB
-    "datasets": ("datasets==5.2.0", "huggingface_hub==2.4.0", "hf-xet==1.8.0"),  # 400 MB
-    "transformers": (
-        "torch==2.13.0",
-        "transformers==5.23.0",
-        "huggingface_hub==2.4.0",
-        "hf-xet==1.8.0",
-    ),  # 1.3 GB
     "mergekit": ("mergekit==0.1.5", "torch==2.13.0"),  # 1.2 GB
 }
 OWN = "hf-newest"
