@@ -39,6 +39,7 @@ from seedstock.hub.runnable import (
     parts_of,
     pick_gguf,
     vllm_runs,
+    writes_text,
 )
 from seedstock.hub.trees import Entry
 from seedstock.run.engine_cache import Made
@@ -158,7 +159,7 @@ class Models:
 
     def writes(self, viewer: Viewer, at: RepoAt) -> bool:
         """Whether it `runs` and makes text, which encoders do not."""
-        return self.runs(viewer, at) and ability_of(at.entries, at.metadata) is Ability.GENERATION
+        return self.runs(viewer, at) and writes_text(at.entries, at.metadata)
 
     def get(self, viewer: Viewer, name: str) -> RepoAt:
         """One runnable repo. Raises RepoNotFound."""

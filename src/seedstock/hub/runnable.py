@@ -78,6 +78,11 @@ def ability_of(entries: list[Entry], metadata: RepoMetadata) -> Ability:
     return Ability.EMBEDDINGS if embeds else Ability.GENERATION
 
 
+def writes_text(entries: list[Entry], metadata: RepoMetadata) -> bool:
+    """Whether a model is for text, as `ability_of` has it."""
+    return ability_of(entries, metadata) is Ability.GENERATION
+
+
 def _is_loadable(config: dict[str, Any], paths: set[str]) -> bool:
     """Whether transformers may know the architecture; it is asked only when the model is loaded. No remote code is."""
     if config.get("auto_map"):

@@ -22,7 +22,7 @@ from seedstock.core.names import RepoId, RepoType
 from seedstock.core.viewer import Viewer
 from seedstock.hub.reading import Reading, RepoAt
 from seedstock.hub.repos import repo_id_of
-from seedstock.hub.runnable import pick_gguf
+from seedstock.hub.runnable import pick_gguf, writes_text
 from seedstock.hub.trees import Entry
 from seedstock.recipes.outputs import content_digest, describes
 from seedstock.variants.plan import Input
@@ -48,7 +48,8 @@ class Pinner:
         """Every input of a spec by role. Raises RepoNotFound and the like, saying which reference it was."""
         found: dict[str, Input] = {}
         for role, model in _models(spec):
-            found[role] = self.pin(RepoType.MODEL, model.repo, model.revision, role)
+            pick = _model_files if role == "tokenizer" else _writer_files
+            found[role] = self._pin(role, RepoType.MODEL, model.repo, model.revision, pick)
         several = len(spec.data) > 1
         for number, data in enumerate(spec.data):
             role = f"data_{number}" if several else "data"
@@ -145,6 +146,15 @@ def _model_files(at: RepoAt) -> list[Entry]:
         )
     others = [entry for entry in top if entry.path in _MODEL_FILES or is_notice(entry.path)]
     return sorted({entry.path: entry for entry in [*weights, *others]}.values(), key=lambda entry: entry.path)
+
+
+def _writer_files(at: RepoAt) -> list[Entry]:
+    """`_model_files` of a model that makes text, which is all that methods take."""
+    if not writes_text(at.entries, at.metadata):
+        raise UnsupportedFormat(
+            f"{at.repo.repo_id} makes no text: it turns texts into vectors, and no method makes variants of such models"
+        )
+    return _model_files(at)
 
 
 def _named_files(at: RepoAt, names: Sequence[str]) -> list[Entry]:

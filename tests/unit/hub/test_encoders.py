@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
+from seedstock.adapt.spec import read_spec
 from seedstock.chats.service import ChatSettings
-from seedstock.core.errors import Invalid, ModelNotRunnable
+from seedstock.core.errors import Invalid, ModelNotRunnable, UnsupportedFormat
 from seedstock.core.names import RepoId, RepoType
 from seedstock.evaluation.request import Request
 from seedstock.http.app import build_app
@@ -72,3 +73,31 @@ def test_they_are_neither_compared_nor_evaluated(shelf: Family) -> None:
         shelf.hub.arena.begin(ada, ["ada/talker", "ada/bert"], "hi", ChatSettings(), blind=True)
     with pytest.raises(ModelNotRunnable, match="ada/sentences makes no text"):
         shelf.hub.evaluations.plan(ada, RepoId(RepoType.MODEL, "ada", "sentences"), Request("arithmetic"))
+
+
+def test_no_variant_is_made_of_one(shelf: Family) -> None:
+    ada = shelf.people["ada"]
+    sft = {"method": "sft", "base": "ada/sentences", "data": "ada/rows"}
+    traces = {"method": "distil_traces", "base": "ada/talker", "teacher": "ada/bert", "data": "ada/rows"}
+    merge = {"method": "merge", "models": ["ada/talker", "ada/sentences"], "settings": {"method": "slerp"}}
+    for document, name in ((sft, "sentences"), (traces, "bert"), (merge, "sentences")):
+        with pytest.raises(UnsupportedFormat, match=f"ada/{name} makes no text"):
+            shelf.hub.variants.propose(ada, read_spec(document))
+    with TestClient(build_app(shelf.hub), base_url=BASE) as client:
+        token = shelf.hub.accounts.create_token("ada")
+        asked = client.post("/api/adapt", json=sft, headers={"Authorization": f"Bearer {token}"})
+        assert (asked.status_code, "ada/sentences makes no text" in asked.json()["error"]) == (400, True)
+
+
+def test_pages_offer_no_variant_of_one(shelf: Family) -> None:
+    headers = HTML | {"Authorization": f"Bearer {shelf.hub.accounts.create_token('ada')}"}
+    with TestClient(build_app(shelf.hub), base_url=BASE) as client:
+        for name in (*ENCODERS, "ada/talker"):
+            writes = name == "ada/talker"
+            assert (f'href="/{name}/adapt"' in client.get(f"/{name}", headers=headers).text) == writes
+            form = client.get(f"/{name}/adapt", headers=headers)
+            assert form.status_code == 200
+            assert ('name="method"' in form.text, "turns texts into vectors" in form.text) == (
+                writes,
+                not writes,
+            )

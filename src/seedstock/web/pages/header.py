@@ -7,8 +7,7 @@ from seedstock.core.names import RepoType
 from seedstock.http.routing import Call
 from seedstock.hub.reading import RepoAt
 from seedstock.hub.repos import repo_id_of
-from seedstock.hub.runnable import ability_of
-from seedstock.run.engines.base import Ability
+from seedstock.hub.runnable import writes_text
 from seedstock.web.pages.cards import badges_of, base_view, licence_label, visibility, word_of_one
 from seedstock.web.snippets import repo_snippets
 from seedstock.web.views.repos import BadgesView, BaseModelView, RepoHeaderView
@@ -25,7 +24,8 @@ def header_of(call: Call, at: RepoAt, revision: str = "main") -> RepoHeaderView:
     """The header of a repo, with what the shown revision says of itself."""
     repo, metadata = at.repo, at.metadata
     runs = call.hub.models.runs(call.viewer, at)
-    talks = runs and ability_of(at.entries, at.metadata) is Ability.GENERATION
+    writes = writes_text(at.entries, at.metadata)
+    talks = runs and writes
     repo_id, paths = repo_id_of(repo), [entry.path for entry in at.entries]
     card_tasks = metadata.card_data.get("task_categories")
     task = card_tasks[0] if isinstance(card_tasks, list) and card_tasks else card_tasks
@@ -45,6 +45,7 @@ def header_of(call: Call, at: RepoAt, revision: str = "main") -> RepoHeaderView:
         parameters=parameters(at),
         base_models=_bases(call, at),
         runnable=runs,
+        writes=writes,
         talks=talks,
         can_write=allowed(call.viewer, Action.WRITE, repo),
         can_admin=allowed(call.viewer, Action.ADMIN, repo),

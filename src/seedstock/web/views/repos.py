@@ -131,8 +131,10 @@ class RepoHeaderView(msgspec.Struct, frozen=True):
     parameters: int | None = None
     base_models: tuple[BaseModelView, ...] = ()
     runnable: bool = False
+    writes: bool = True
+    """Whether it is a model of text; encoders only embed."""
     talks: bool = False
-    """Whether what runs makes text; encoders only embed."""
+    """Whether it runs and writes."""
     can_write: bool = False
     can_admin: bool = False
     snippets: tuple[Snippet, ...] = ()
