@@ -27,7 +27,10 @@ from tests.damage.garden import SPEC, Garden
 from tests.unit.adapt.stages import conversations, lay_out
 from tests.unit.jobs.conftest import is_alive
 
-pytestmark = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs the extra `ray`")
+pytestmark = [
+    pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs the extra `ray`"),
+    pytest.mark.xdist_group("ray"),  # one at a time: they look for the processes of their stages
+]
 _START_S = 300
 RAY = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -43,9 +46,9 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def cluster() -> Iterator[str]:
-    """The address of a cluster of one node, new for each test: one whose actors were killed may refuse clients for minutes."""
+    """The address of a cluster of one node. The test that kills an actor is the last: after it, clients may be refused for minutes."""
     port, client = free_port(), free_port()
     folder = tempfile.mkdtemp(prefix="ray-")  # short: sockets lie below it
     command = [
@@ -125,6 +128,23 @@ def test_a_cluster_that_is_not_there_is_told_soon(tmp_path: Path) -> None:
     assert time.monotonic() - began_s < 60
 
 
+def test_a_hub_s_job_trains_on_the_cluster(cluster: str, tmp_path: Path) -> None:
+    hub = HubProcess(tmp_path / "data", SEEDSTOCK_LAUNCHER=cluster, **RAY)
+    settle(hub)
+    hub.start()
+    try:
+        garden = Garden(hub, tmp_path)
+        number = garden.start(publish="ada/far", settings=SPEC["settings"] | {"steps": 20, "save_every": 10})
+        _wait_until(_trainers)
+        _wait_until(lambda: garden.job(number)["state"] not in {"queued", "running"})
+        assert garden.job(number)["state"] == "done", garden.said(number)
+        assert garden.weights("ada/far")
+        record = garden.ask("GET", "/ada/far/raw/main/recipe.toml").text
+        assert "ray" not in record, "a recipe says what is made, not where"
+    finally:
+        hub.stop()
+
+
 def test_a_killed_actor_is_told_and_the_stage_goes_on_elsewhere(cluster: str, tmp_path: Path) -> None:
     here, there = stage(tmp_path / "here", steps=60), stage(tmp_path / "there", steps=60)
     LocalLauncher().run(here, lambda _event: None, lambda: False)
@@ -141,23 +161,6 @@ def test_a_killed_actor_is_told_and_the_stage_goes_on_elsewhere(cluster: str, tm
     assert found["result"]["steps"] == 60
     assert any("Going on from step" in text for text in found["logs"])
     assert weights(here) == weights(there)
-
-
-def test_a_hub_s_job_trains_on_the_cluster(cluster: str, tmp_path: Path) -> None:
-    hub = HubProcess(tmp_path / "data", SEEDSTOCK_LAUNCHER=cluster, **RAY)
-    settle(hub)
-    hub.start()
-    try:
-        garden = Garden(hub, tmp_path)
-        number = garden.start(publish="ada/far", settings=SPEC["settings"] | {"steps": 20, "save_every": 10})
-        _wait_until(_trainers)
-        _wait_until(lambda: garden.job(number)["state"] not in {"queued", "running"})
-        assert garden.job(number)["state"] == "done", garden.said(number)
-        assert garden.weights("ada/far")
-        record = garden.ask("GET", "/ada/far/raw/main/recipe.toml").text
-        assert "ray" not in record, "a recipe says what is made, not where"
-    finally:
-        hub.stop()
 
 
 def _trainers() -> list[int]:
