@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Callable, Collection
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import msgspec
@@ -125,15 +124,24 @@ class Sources:
             return newest
 
     def _file(self, viewer: Viewer, at: RepoAt, item: FileInput) -> tuple[str, Place]:
-        files = self._beside(viewer, at, item.file)
-        digests = {path: hashlib.sha256(data).hexdigest() for path, data in files.items()}
-        return content_digest(digests, item.holds), lambda folder: _write(files, folder)
+        names = [
+            entry.path
+            for entry in at.entries
+            if not entry.is_tree and (entry.path == item.file or entry.path.startswith(f"{item.file}/"))
+        ]
+        if not names:
+            raise Invalid(f"The repository holds no {item.file}")
+        pinned = Pinner(self._reading, viewer).pin_files(at.repo.repo_id, at.commit.oid, names)
+        top = item.file if names != [item.file] else item.file.rpartition("/")[0]
+        inside = {PurePosixPath(path).relative_to(top).as_posix(): sha for path, sha in pinned.files.items()}
+        digest = content_digest(inside, item.holds)
+        return digest, lambda folder: self._inputs.place(viewer, pinned, folder, top)
 
     def _generator(
         self, viewer: Viewer, at: RepoAt, item: GeneratorInput, *, allowed: bool
     ) -> tuple[str | None, Place]:
         """What the generator writes is known only once it has run: its digest is checked then."""
-        program = self._beside(viewer, at, item.file)[Path(item.file).name]
+        program = self._program(viewer, at, item.file)
         if hashlib.sha256(program).hexdigest() != item.sha256:
             raise Invalid(f"{item.file} is not the file that the recipe pins")
         if not allowed:
@@ -152,37 +160,27 @@ class Sources:
         return None, place
 
     def _script(self, viewer: Viewer, at: RepoAt, args: dict[str, Any]) -> Place:
-        program = self._beside(viewer, at, args["file"]).get(Path(args["file"]).name)
-        if program is None:
-            raise Invalid("it is a folder")
+        program = self._program(viewer, at, args["file"])
         if hashlib.sha256(program).hexdigest() != args["sha256"]:
             raise Invalid(f"another file ({hashlib.sha256(program).hexdigest()[:12]})")
-        return lambda folder: _write({SCRIPT_FILE: program}, folder)
 
-    def _beside(self, viewer: Viewer, at: RepoAt, path: str) -> dict[str, bytes]:
-        """A file of the recipe's repo, or all files of a folder, by their path in it."""
-        inside = [
-            entry.path
-            for entry in at.entries
-            if not entry.is_tree and (entry.path == path or entry.path.startswith(f"{path}/"))
-        ]
-        if not inside:
+        def place(folder: Path) -> None:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / SCRIPT_FILE).write_bytes(program)
+
+        return place
+
+    def _program(self, viewer: Viewer, at: RepoAt, path: str) -> bytes:
+        """A file of the recipe's repo that is to be run."""
+        entry = next((entry for entry in at.entries if entry.path == path), None)
+        if entry is None:
             raise Invalid(f"The repository holds no {path}")
-        found = {}
-        for name in inside:
-            file = self._reading.file(viewer, repo_id_of(at.repo), f"{at.commit.oid}/{name}")
-            if file.data is None:
-                raise Invalid(f"{name} is a large file; a recipe's own files are small")
-            found[Path(name).name if name == path else name.removeprefix(f"{path}/")] = file.data
-        return found
-
-
-def _write(files: dict[str, bytes], folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
-    for path, data in files.items():
-        target = folder / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(data)
+        if entry.is_tree:
+            raise Invalid(f"{path} is a folder, not a program")
+        data = self._reading.file(viewer, repo_id_of(at.repo), f"{at.commit.oid}/{path}").data
+        if data is None:
+            raise Invalid(f"{path} is stored as a large file; a program is small")
+        return data
 
 
 def _subject(name: str, item: object) -> str:

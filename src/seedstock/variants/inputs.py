@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from seedstock.content.service import Content
 from seedstock.core.errors import Conflict, RepoNotFound, RevisionNotFound
@@ -22,8 +22,11 @@ class Materialiser:
         self._reading = reading
         self.content = content
 
-    def place(self, viewer: Viewer, pinned: Input, folder: Path) -> None:
-        """Fill `folder`. Every file is read under the viewer's rights; one that is not as pinned raises Conflict."""
+    def place(self, viewer: Viewer, pinned: Input, folder: Path, top: str = "") -> None:
+        """Fill `folder`. Every file is read under the viewer's rights; one that is not as pinned raises Conflict.
+
+        `top` is the folder of the repo that becomes `folder`; all files lie below it.
+        """
         ready = folder.with_name(f"{folder.name}.new")
         shutil.rmtree(ready, ignore_errors=True)
         ready.mkdir(parents=True)
@@ -38,7 +41,7 @@ class Materialiser:
                 raise Conflict(
                     f"{pinned.repo} no longer has commit {pinned.commit[:12]}", hint="pin another commit"
                 ) from None
-            target = ready / path
+            target = ready / PurePosixPath(path).relative_to(top)
             target.parent.mkdir(parents=True, exist_ok=True)
             if found.data is not None:
                 _check(hashlib.sha256(found.data).hexdigest(), digest, pinned, path)
