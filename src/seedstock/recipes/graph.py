@@ -181,9 +181,8 @@ def _kind(item: Input | None) -> str:
 
 def _input_identity(item: Input) -> str:
     """Of pinned content; where only some of it is looked at, that counts too."""
-    if isinstance(item, DatasetInput) and (item.split or item.files or item.columns):
-        part = {"content": item.digest, "split": item.split, "files": item.files, "columns": item.columns}
-        return sha256_of(canonical_json(part))
+    if isinstance(item, DatasetInput) and item.files:
+        return sha256_of(canonical_json({"content": item.digest, "files": item.files}))
     return item.digest
 
 

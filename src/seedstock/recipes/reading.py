@@ -32,6 +32,8 @@ _FORMS = {
     "sha256": (re.compile(r"[0-9a-f]{64}\Z"), "a SHA-256 of 64 hex digits"),
 }
 _PIN_HINT = "seedstock recipe pin FILE writes it"
+_ROWS_KEYS = ("split", "columns")
+_ROWS_HINT = "say it where rows are read: in `rows` of a stage's args, in `eval` of a claim"
 
 
 def read_recipe(text: str | bytes, name: str = "recipe.toml", *, complete: bool = True) -> Recipe:
@@ -72,6 +74,8 @@ def _check_pins(located: Located) -> None:
         if not isinstance(item, dict) or not isinstance(kind, str) or kind not in PINS:
             path: Path = ("inputs", name, "kind")
             raise located.error(path, f"{dotted(path)} must be one of {', '.join(PINS)}")
+        for path in (("inputs", name, key) for key in _ROWS_KEYS if key in item):
+            raise located.error(path, f"unknown key {dotted(path)}", key=True, hint=_ROWS_HINT)
         for key in PINS[kind]:
             path = ("inputs", name, key)
             if key not in item:

@@ -85,11 +85,8 @@ class ModelInput(RepoInput, frozen=True, kw_only=True, tag_field="kind", tag="mo
 class DatasetInput(RepoInput, frozen=True, kw_only=True, tag_field="kind", tag="dataset"):
     """Rows of a dataset repo."""
 
-    split: Line | None = None
     files: list[Line] = []
-    """Only these; empty: all."""
-    columns: dict[str, str] = {}
-    """What the rows' columns are called there: `{ prompt = "question" }`."""
+    """Only these; empty: all. What is read of them is said where it is read: `Rows` of a stage, `Evaluation`."""
 
 
 class FileInput(_Part, frozen=True, kw_only=True, tag_field="kind", tag="file"):
@@ -139,6 +136,9 @@ class Evaluation(_Part, frozen=True, kw_only=True):
     max_new_tokens: Count
     seed: Seed
     fn_args: dict[str, Any] = {}
+    split: Line = "train"
+    columns: dict[str, str] = {}
+    """As in `adapt.methods.Rows`."""
 
 
 class Claim(_Part, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from seedstock.adapt.launch import Launcher, Say
-from seedstock.adapt.methods import Eval, Reward
+from seedstock.adapt.methods import Eval, Reward, Rows
 from seedstock.adapt.scores import read_means
 from seedstock.adapt.stage import Stage, find_stage, write_stage
 from seedstock.recipes.recipe import Claim, Recipe
@@ -55,6 +55,7 @@ class Evaluator:
             top_p=wanted.top_p,
             max_new_tokens=wanted.max_new_tokens,
             batch_size=max(_BATCH, wanted.samples),
+            rows=[Rows(split=wanted.split, columns=wanted.columns)],
         )
         return Stage(
             op="eval",

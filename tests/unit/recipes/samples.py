@@ -31,7 +31,6 @@ prompts = { kind = "file", file = "prompts.jsonl" }
 kind = "dataset"
 ref = "ada/cold"
 revision = "v1"  # a tag
-split = "train"
   [inputs.test]
   kind = "dataset"
   ref = "ada/test"

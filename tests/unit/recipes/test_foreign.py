@@ -13,7 +13,7 @@ from seedstock.core.errors import Invalid, UnsupportedFormat
 from seedstock.recipes.foreign import Imported, import_yaml
 from seedstock.recipes.pinning import pin
 from seedstock.recipes.reading import read_recipe
-from seedstock.recipes.recipe import DatasetInput, ModelInput, Recipe
+from seedstock.recipes.recipe import ModelInput, Recipe
 from tests.unit.recipes.samples import resolve
 
 SFT = """\
@@ -157,9 +157,7 @@ def test_grpo_of_trl_with_trls_defaults_not_ours() -> None:
         {"fn": "number", "weight": 1.0, "args": {}},
         {"fn": "format", "weight": 0.5, "args": {}},
     ]
-    prompts = recipe.inputs["prompts"]
-    assert isinstance(prompts, DatasetInput)
-    assert prompts.columns == {"prompt": "problem"}
+    assert args["rows"] == [{"input": "prompts", "split": "train", "columns": {"prompt": "problem"}}]
     assert told(found, "not mapped") == ["reward_funcs[2]"]
 
 
@@ -174,10 +172,14 @@ def test_axolotl() -> None:
     )
     assert (args["lora"]["r"], args["lora"]["targets"], args["lora"]["quantised"]) == (16, "all-linear", True)
     assert (args["packing"], args["assistant_only_loss"], args["learning_rate"]) == (True, True, 2e-4)
-    data = recipe.inputs["data"]
-    assert isinstance(data, DatasetInput)
-    assert data.split == "train[:10]"
-    assert told(found, "not mapped") == ["datasets[0].type", "datasets[1]", "optimizer", "warmup_steps"]
+    assert args["rows"] == [{"input": "data", "split": "train", "columns": {}}]
+    assert told(found, "not mapped") == [
+        "datasets[0].type",
+        "datasets[0].split",
+        "datasets[1]",
+        "optimizer",
+        "warmup_steps",
+    ]
     assert told(found, "no effect") == ["wandb_project"]
 
 

@@ -42,7 +42,7 @@ def test_a_change_reaches_the_stages_behind_it_and_no_other() -> None:
     assert changed_stages(with_stage("traces", args={**args, "temperature": 0.5})) == {"traces", "student"}
     assert changed_stages(with_input("small", digest=digest("x"))) == {"student"}
     assert changed_stages(with_stage("grpo", seed=7)) == {"grpo", "traces", "student"}
-    assert changed_stages(with_input("cold", split="other")) == set(RECIPE.stage)
+    assert changed_stages(with_input("cold", files=["other.jsonl"])) == set(RECIPE.stage)
 
 
 def test_names_and_places_change_no_identity() -> None:
@@ -103,8 +103,8 @@ def test_what_changed_is_named() -> None:
     assert [str(change) for change in changes(RECIPE, with_input("cold", digest=digest("n")))] == [
         f"inputs-changed: dataset cold was content {old.digest[7:19]}, is content {digest('n')[7:19]}"
     ]
-    assert [str(change) for change in changes(RECIPE, with_input("cold", split="b"))] == [
-        'inputs-changed: dataset cold was split "train", is "b"'
+    assert [str(change) for change in changes(RECIPE, with_input("cold", files=["b.jsonl"]))] == [
+        'inputs-changed: dataset cold was files absent, is ["b.jsonl"]'
     ]
     args = {**RECIPE.stage["sft"].args, "learning_rate": 5e-3}
     assert [str(change) for change in changes(RECIPE, with_stage("sft", args=args))] == [

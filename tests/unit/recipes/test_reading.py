@@ -73,6 +73,8 @@ def test_a_recipe_is_read_with_its_arguments_in_one_form() -> None:
         ("value = 0.30", "value = nan", ":L:9: not a finite number"),
         ("value = 0.30", "value = 2026-01-01", ": dates and times are not used here (write it as text, in quotes)"),
         ("value = 0.30", "value = ", ":L:9: Invalid value"),
+        ('ref = "ada/cold"', 'columns = { prompt = "q" }', ":L:1: unknown key inputs.cold.columns (say it where rows are read:"
+         " in `rows` of a stage's args, in `eval` of a claim)"),
         ('file = "prompts.jsonl"', 'file = "../prompts.jsonl"', ":L:35: inputs.prompts.file: Invalid path: '../prompts.jsonl'"
          " (no empty, '.', '..' or '.git' segments)"),
         ("[stage.student]", "[stage.cold]", ": stage.cold: an input has that name too"),
@@ -108,7 +110,7 @@ def test_a_circle_is_spelled_out_at_the_reference_that_closes_it() -> None:
     assert set(names) == {"sft", "grpo", "traces", "student"}
     assert where.startswith("r.toml:")
     assert fails(swap('base = "base", data = "cold"', 'base = "sft", data = "cold"')).endswith(
-        "34:19: stage.sft.inputs.base: a circle: sft needs sft"
+        "33:19: stage.sft.inputs.base: a circle: sft needs sft"
     )
 
 

@@ -17,13 +17,14 @@ from seedstock.hub.operations import Put
 from seedstock.openness.records import verify_record
 from seedstock.recipes.outputs import describe_output
 from seedstock.recipes.parts import part_for, published_stages
+from seedstock.recipes.pinning import pin
 from seedstock.recipes.reading import read_recipe
 from seedstock.recipes.record import StageScore, read_run
 from seedstock.recipes.record_check import explain
 from seedstock.replications.local import run_local
 from seedstock.replications.measuring import evaluated
 from seedstock.replications.request import Request, shortened
-from tests.unit.recipes.samples import pinned
+from tests.unit.recipes.samples import pinned, resolve
 from tests.unit.replications.test_verdicts import POET, SPEC
 from tests.unit.variants.conftest import Context, Nursery
 from tests.unit.web.test_job_pages import browser
@@ -125,6 +126,50 @@ def test_a_recipe_with_an_evaluation_runs_from_its_folder(tiny_base: Path, tmp_p
     means = [read_means(run.output) for run in (one[0], other[0])]
     assert (fact.stage, fact.metric, fact.n, fact.items) == ("score", "short answers", 8, means)
     assert fact.value == pytest.approx((one[0].result["score"] + other[0].result["score"]) / 2)
+
+
+CLAIM = """
+[stage.same]
+op = "merge"
+inputs = { model_0 = "base" }
+args = { method = "linear", weights = [1.0] }
+[[claim]]
+stage = "same"
+metric = "short answers"
+value = 1.0
+seeds = 1
+margin = 0.1
+[claim.eval]
+data = "data"
+fn = "length"
+fn_args = { unit = "characters", at_most = 1000, margin = 20 }
+n = 40
+samples = 1
+temperature = 1.0
+top_p = 1.0
+max_new_tokens = 2
+seed = 0
+split = "test"
+columns = { prompt = "ask" }
+"""
+
+
+def test_a_claim_is_measured_on_the_split_that_it_names(tiny_base: Path, tmp_path: Path) -> None:
+    place = tmp_path / "recipe"
+    shutil.copytree(tiny_base, place / "model")
+    (place / "items").mkdir()
+    for split, count in (("train", 3), ("test", 40)):
+        rows = "".join(json.dumps({"ask": f"say {at}"}) + "\n" for at in range(count))
+        (place / "items" / f"{split}.jsonl").write_text(rows)
+    model, items = describe_output(place / "model").tree, describe_output(place / "items", "dataset").tree
+    head = re.sub(r"env = .*", 'env = { python = "3.11" }', pinned().split("[inputs]")[0])
+    inputs = (
+        f'[inputs]\nbase = {{ kind = "file", file = "model", holds = "model", digest = "{model}" }}\n'
+        f'data = {{ kind = "file", file = "items", digest = "{items}" }}\n'
+    )
+    (place / "recipe.toml").write_text(pin(head + inputs + CLAIM, resolve))
+    found = run_local(place / "recipe.toml", tmp_path / "work", [0], at_once=1, tell=lambda _text: None)
+    assert found.scores["same"].tolist() == [[1.0] * 40]
 
 
 def test_evaluations_of_what_is_made_run_with_it_and_those_of_other_models_do_not() -> None:

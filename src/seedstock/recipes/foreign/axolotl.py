@@ -12,6 +12,7 @@ from seedstock.recipes.foreign.training import (
     device_of,
     lora_of,
     optimizer_of,
+    rows_of,
     schedule_of,
     steps_of,
     warmup_of,
@@ -83,18 +84,17 @@ def _data(draft: Draft) -> None:
         draft.add_input("data", "dataset", "FILL/IN", None, ())
         return
     first = draft.located.convert(dict[str, Any], ("datasets", 0))
+    split, revision = (
+        first[key] if isinstance(first.get(key), str) else None for key in ("split", "revision")
+    )
     more: dict[str, Any] = {}
-    for key in ("split", "revision"):
-        if isinstance(first.get(key), str):
-            more[key] = first[key]
-    revision = more.pop("revision", None)
     files = first.get("data_files")
     if files is not None:
         found = draft.located.convert(str | list[str], ("datasets", 0, "data_files"))  # type: ignore[arg-type]
         more["files"] = [found] if isinstance(found, str) else found
     messages = first.get("field_messages")
-    if isinstance(messages, str) and messages != "messages":
-        more["columns"] = {"messages": messages}
+    columns = {"messages": messages} if isinstance(messages, str) and messages != "messages" else {}
+    rows_of(draft, "data", split, ("datasets", 0, "split"), columns)
     path = draft.located.convert(str, ("datasets", 0, "path"))
     draft.add_input("data", "dataset", path, revision, ("datasets", 0), **more)
     _tell_data(draft, first, len(datasets))

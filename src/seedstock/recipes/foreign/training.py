@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
+from seedstock.adapt.located import Path
 from seedstock.recipes.foreign.source import Draft
 
 NO_EFFECT = """output_dir overwrite_output_dir log_level log_level_replica logging_steps logging_strategy logging_dir
@@ -14,6 +16,7 @@ resume_from_checkpoint auto_resume_from_checkpoints log_completions num_completi
 do_train benchmarks callbacks""".split()
 NO_EFFECT_PREFIXES = ("wandb_", "mlflow_", "comet_", "use_wandb", "use_comet", "use_mlflow", "trackio_")
 
+_PART = re.compile(r"[\[+]")
 SCHEDULES = {"linear": "linear", "cosine": "cosine", "constant": "constant"}
 
 
@@ -25,6 +28,15 @@ def device_of(draft: Draft, *, is_bf16: bool) -> None:
         draft.assume("determinism", "bfloat16 on a GPU, as the file asks; for a CPU put in cpu and float32")
     else:
         draft.assume("determinism", "float32 on a CPU with one thread")
+
+
+def rows_of(draft: Draft, role: str, split: str | None, path: Path, columns: dict[str, str]) -> None:
+    """What is read of the dataset in that role. Part of a split, such as `train[:10]`, cannot be named, and is told."""
+    split = split or "train"
+    whole = _PART.split(split, maxsplit=1)[0] or "train"
+    if split != whole:
+        draft.unmapped(path, f"{split[:100]!r} became {whole[:100]!r}: publish that part by itself")
+    draft.args["rows"] = [{"input": role, "split": whole, "columns": columns}]
 
 
 def schedule_of(draft: Draft, key: str, default: str) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from seedstock.core.errors import Invalid
 from seedstock.recipes.foreign.source import Draft
 from seedstock.recipes.foreign.training import (
@@ -13,6 +11,7 @@ from seedstock.recipes.foreign.training import (
     device_of,
     lora_of,
     optimizer_of,
+    rows_of,
     schedule_of,
     steps_of,
     warmup_of,
@@ -57,16 +56,13 @@ def _op(draft: Draft) -> str:
 
 
 def _data(draft: Draft) -> None:
-    more: dict[str, Any] = {}
     split = draft.find("dataset_train_split", str)
-    if split is not None:
-        more["split"] = split
-    column = draft.find("dataset_prompt_column", str)
-    if column is not None and column != "prompt":
-        more["columns"] = {"prompt": column}
+    column = draft.find("dataset_prompt_column", str) or "prompt"
     name = draft.take("dataset_name", str, "FILL/IN")
     role = "prompts" if draft.op == "grpo" else "data"
-    draft.add_input(role, "dataset", name, None, ("dataset_name",), **more)
+    draft.add_input(role, "dataset", name, None, ("dataset_name",))
+    columns = {} if column == "prompt" else {"prompt": column}
+    rows_of(draft, role, split, ("dataset_train_split",), columns)
     draft.drop("dataset_config", "publish that part by itself, or name its files")
     draft.drop("dataset_mixture", "one dataset a stage: publish the mixture")
 
