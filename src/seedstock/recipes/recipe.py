@@ -85,8 +85,8 @@ class ModelInput(RepoInput, frozen=True, kw_only=True, tag_field="kind", tag="mo
 class DatasetInput(RepoInput, frozen=True, kw_only=True, tag_field="kind", tag="dataset"):
     """Rows of a dataset repo."""
 
-    files: list[Line] = []
-    """Only these; empty: all. What is read of them is said where it is read: `Rows` of a stage, `Evaluation`."""
+    files: list[FilePath] = []
+    """Only these, or those of these patterns; empty: all. What is read of them is said where it is read: `Rows` of a stage, `Evaluation`."""
 
 
 class FileInput(_Part, frozen=True, kw_only=True, tag_field="kind", tag="file"):

@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal
 
+import msgspec
+
 from seedstock.accounts.permissions import Action, check
 from seedstock.adapt.spec import AdaptSpec, DataRef, ModelRef
 from seedstock.core.errors import (
@@ -55,9 +57,10 @@ class Pinner:
             role = f"data_{number}" if several else "data"
             found[role] = self.pin_rows(data, role)
         if spec.reward_files is not None:
-            found["rewards"] = self._pin(
+            code = self._pin(
                 "rewards", RepoType.DATASET, spec.reward_files.repo, spec.reward_files.revision, _programs
             )
+            found["rewards"] = msgspec.structs.replace(code, named=True)
         return found
 
     def pin(self, kind: RepoType, repo: str, revision: str, role: str = "base") -> Input:
@@ -70,7 +73,8 @@ class Pinner:
 
     def pin_rows(self, data: DataRef, role: str = "data") -> Input:
         """A dataset at a revision, and the files of it that hold the rows."""
-        return self._pin(role, RepoType.DATASET, data.repo, data.revision, partial(_data_files, ref=data))
+        rows = self._pin(role, RepoType.DATASET, data.repo, data.revision, partial(_data_files, ref=data))
+        return msgspec.structs.replace(rows, named=bool(data.files))
 
     def at(self, kind: RepoType, repo: str, revision: str) -> RepoAt:
         """A repo that the viewer may download. Raises RepoNotFound, RevisionNotFound, GatedRepo."""
@@ -187,7 +191,10 @@ def _data_files(at: RepoAt, ref: DataRef) -> list[Entry]:
     files = [entry for entry in at.entries if not entry.is_tree]
     if ref.files:
         found = [
-            entry for entry in files if any(fnmatch.fnmatchcase(entry.path, pattern) for pattern in ref.files)
+            entry
+            for entry in files
+            if entry.path in ref.files
+            or any(fnmatch.fnmatchcase(entry.path, pattern) for pattern in ref.files)
         ]
     else:
         found = [

@@ -26,6 +26,8 @@ class Input(msgspec.Struct, frozen=True, kw_only=True):
     files: dict[str, str]
     """Those that a stage gets: path to SHA-256."""
     repo_id: int
+    named: bool = False
+    """Whether `files` were chosen: a recipe of rows then names them, which it else need not."""
 
 
 class PlannedStage(msgspec.Struct, frozen=True, kw_only=True):

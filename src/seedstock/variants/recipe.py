@@ -32,7 +32,10 @@ def recipe_of(plan: Plan, target: str) -> Recipe:
     """A recipe whose last stage makes what is published as `target`; the plan's device is decided."""
     inputs: dict[str, Input] = {
         role: (ModelInput if pinned.kind == "model" else DatasetInput)(
-            ref=pinned.repo, revision=pinned.commit, digest=pinned.digest
+            ref=pinned.repo,
+            revision=pinned.commit,
+            digest=pinned.digest,
+            files=sorted(pinned.files) if pinned.named else [],
         )
         for role, pinned in plan.inputs.items()
     }

@@ -8,8 +8,10 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from seedstock.adapt.spec import read_spec
 from seedstock.core.errors import RepoNotFound
 from seedstock.core.names import RepoId, RepoType
 from seedstock.hub.commits import CommitMessage
@@ -17,11 +19,14 @@ from seedstock.hub.operations import Operation, Put, PutLarge
 from seedstock.hub.repos import RepoSettings
 from seedstock.recipes.outputs import describe_output
 from seedstock.recipes.pinning import Kind, Pinned, pin
-from seedstock.recipes.reading import read_recipe
+from seedstock.recipes.reading import read_recipe, recipe_digest
+from seedstock.recipes.recipe import Recipe
+from seedstock.recipes.writing import render_recipe
 from seedstock.replications.local import run_local
 from seedstock.replications.request import Request
 from seedstock.replications.sources import Found, Sources
 from seedstock.variants.inputs import Materialiser
+from seedstock.variants.recipe import recipe_of
 from tests.factories.tiny_llama import write_model
 from tests.unit.variants.conftest import Context, Nursery
 
@@ -83,12 +88,11 @@ def upload(nursery: Nursery, folder: Path) -> None:
     nursery.hub.writing.commit(ada, row, ref, CommitMessage("upload"), operations)
 
 
-def find(nursery: Nursery, text: str, who: str = "bob") -> Found:
+def find(nursery: Nursery, recipe: Recipe, beside: RepoId = MIXED) -> Found:
     hub = nursery.hub
     sources = Sources(hub.reading, Materialiser(hub.repos, hub.reading, hub.content))
-    viewer = nursery.people[who]
-    at = hub.reading.repo_at(viewer, MIXED, "main")
-    return sources.find(viewer, at, read_recipe(text), code_allowed=True)
+    viewer = nursery.people["bob"]
+    return sources.find(viewer, hub.reading.repo_at(viewer, beside, "main"), recipe, code_allowed=True)
 
 
 def test_a_model_made_in_its_folder_from_large_files_is_made_again_on_a_hub(
@@ -140,7 +144,7 @@ def test_large_files_beside_a_recipe_are_linked_from_the_store_and_small_ones_co
     nursery: Nursery, beside: tuple[Path, str], tmp_path: Path
 ) -> None:
     place, text = beside
-    found = find(nursery, text)
+    found = find(nursery, read_recipe(text))
     assert found.changes == ()
     for name, source in (("tiny", place / "parents" / "one"), ("rows", place / "data")):
         target = tmp_path / "placed" / name
@@ -157,7 +161,7 @@ def test_a_large_file_that_changed_is_named(nursery: Nursery, beside: tuple[Path
     _, text = beside
     digest = text.split('rows.jsonl", digest = "')[1][:71]
     changed = text.replace(digest, f"sha256:{'0' * 64}")
-    assert [str(change) for change in find(nursery, changed).changes] == [
+    assert [str(change) for change in find(nursery, read_recipe(changed)).changes] == [
         f"inputs-changed: data/rows.jsonl (rows) was sha256:{'0' * 12}, is {digest[:19]}"
     ]
 
@@ -165,7 +169,7 @@ def test_a_large_file_that_changed_is_named(nursery: Nursery, beside: tuple[Path
 def test_who_may_not_read_the_repo_any_more_gets_nothing_of_it(
     nursery: Nursery, beside: tuple[Path, str], tmp_path: Path
 ) -> None:
-    found = find(nursery, beside[1])
+    found = find(nursery, read_recipe(beside[1]))
     nursery.hub.repos.change(nursery.people["ada"], MIXED, RepoSettings(private=True))
     for place in found.places.values():
         with pytest.raises(RepoNotFound):
@@ -187,6 +191,38 @@ def test_a_program_is_one_small_file(
     generated = f'gen = {{ kind = "generator", file = "{file}", args = {{}}, sha256 = "{"0" * 64}", digest = "sha256:{"0" * 64}" }}\n'
     text = beside[1].replace("rows = {", f"{generated}rows = {{")
     script = f'[stage.edit]\nop = "script"\ninputs = {{}}\nargs = {{ file = "{file}", sha256 = "{"0" * 64}", args = {{}} }}\n'
-    said_of = [str(change) for change in find(nursery, text + script).changes]
+    said_of = [str(change) for change in find(nursery, read_recipe(text + script)).changes]
     assert len(said_of) == 2
     assert all(said in change for change in said_of)
+
+
+def test_the_files_that_a_variant_was_made_from_are_those_that_it_is_made_from_again(
+    nursery: Nursery, tmp_path: Path
+) -> None:
+    ada = msgspec.structs.replace(nursery.people["ada"], is_admin=True)
+    repo_id = RepoId(RepoType.DATASET, "ada", "rows")
+    row, ref = nursery.hub.writing.begin(ada, repo_id, "main")
+    names = ("more[1].jsonl", "letter.py", "other.py", "folder/not.py")
+    oids = nursery.hub.writing.store_blobs(row, [name.encode() for name in names])
+    operations = [Put(name, oid) for name, oid in zip(names, oids, strict=True)]
+    nursery.hub.writing.commit(ada, row, ref, CommitMessage("more"), operations)
+    document = {
+        "method": "grpo",
+        "base": "ada/base",
+        "data": [{"repo": "ada/rows", "files": ["more[1].jsonl"]}, {"repo": "ada/rows"}],
+        "reward_files": "ada/rows",
+        "settings": {"rewards": [{"fn": "python_file", "args": {"file": "letter.py"}}]},
+    }
+    plan = nursery.hub.variants.propose(ada, read_spec(document)).plan
+    recipe = recipe_of(plan, "ada/poet")
+    again = read_recipe(render_recipe(recipe))
+    assert recipe_digest(again) == recipe_digest(recipe)
+    found = find(nursery, again, RepoId(RepoType.MODEL, "ada", "base"))
+    assert found.changes == ()
+    for name, files in (
+        ("data_0", {"more[1].jsonl"}),
+        ("data_1", {"more[1].jsonl", "train.jsonl"}),
+        ("rewards", {"letter.py", "other.py"}),
+    ):
+        found.places[name](tmp_path / name)
+        assert {path.name for path in (tmp_path / name).iterdir()} == files == plan.inputs[name].files.keys()
