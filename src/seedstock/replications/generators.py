@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -16,11 +17,25 @@ from typing import Any
 
 from seedstock.adapt.launch import shut_in
 from seedstock.core.errors import Invalid
+from seedstock.recipes.outputs import describe_output
+from seedstock.recipes.recipe import GeneratorInput
 
 _TIMEOUT_S = 600
 _MEMORY_BYTES = 4 << 30
 _FILE_BYTES = 4 << 30
 _MAX_WORDS = 500
+
+
+def generate(program: bytes, item: GeneratorInput, folder: Path) -> None:
+    """Fill `folder` with what the input's program writes, whole and as pinned, in place of what it holds; else raise Invalid."""
+    ready = folder.with_name(f"{folder.name}.new")
+    shutil.rmtree(ready, ignore_errors=True)
+    run_generator(program, item.args, ready)
+    digest = describe_output(ready, "dataset").tree
+    if digest != item.digest:
+        raise Invalid(f"inputs-changed: {item.file} wrote {digest[:19]}, the recipe pins {item.digest[:19]}")
+    shutil.rmtree(folder, ignore_errors=True)
+    ready.rename(folder)
 
 
 def run_generator(program: bytes, args: dict[str, Any], folder: Path) -> None:

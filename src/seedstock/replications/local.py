@@ -26,7 +26,7 @@ from seedstock.recipes.outputs import describe_output
 from seedstock.recipes.parts import part_for
 from seedstock.recipes.reading import read_recipe
 from seedstock.recipes.recipe import Claim, FileInput, GeneratorInput, Recipe
-from seedstock.replications.generators import run_generator
+from seedstock.replications.generators import generate
 from seedstock.replications.measuring import Evaluator
 from seedstock.replications.request import seeded, shortened
 from seedstock.variants.execution import Execution, StageRun
@@ -170,9 +170,8 @@ def _input(beside: Path, target: Path, item: object) -> Path:
     elif isinstance(item, GeneratorInput):
         program = (beside / item.file).read_bytes()
         _check(hashlib.sha256(program).hexdigest(), item.sha256, item.file)
-        if not target.exists():
-            run_generator(program, item.args, target)
-        _check(describe_output(target, "dataset").tree, item.digest, f"what {item.file} writes")
+        if not target.exists() or describe_output(target, "dataset").tree != item.digest:
+            generate(program, item, target)
     else:
         raise Invalid("A recipe that is run from a folder has all its inputs beside it or generates them")
     return target

@@ -18,9 +18,9 @@ from seedstock.hub.reading import Reading, RepoAt
 from seedstock.hub.repos import repo_id_of
 from seedstock.recipes.graph import Change
 from seedstock.recipes.operations import script_of
-from seedstock.recipes.outputs import content_digest, describe_output
+from seedstock.recipes.outputs import content_digest
 from seedstock.recipes.recipe import DatasetInput, FileInput, GeneratorInput, ModelInput, Recipe
-from seedstock.replications.generators import run_generator
+from seedstock.replications.generators import generate
 from seedstock.variants.inputs import Materialiser
 from seedstock.variants.pinning import Pinner
 from seedstock.variants.plan import Input
@@ -149,15 +149,7 @@ class Sources:
                 f"{item.file} is code of the recipe's author", hint="an admin of this hub may run it"
             )
 
-        def place(folder: Path) -> None:
-            run_generator(program, item.args, folder)
-            digest = describe_output(folder, "dataset").tree
-            if digest != item.digest:
-                raise Invalid(
-                    f"inputs-changed: {item.file} wrote {digest[:19]}, the recipe pins {item.digest[:19]}"
-                )
-
-        return None, place
+        return None, lambda folder: generate(program, item, folder)
 
     def _script(self, viewer: Viewer, at: RepoAt, args: dict[str, Any]) -> Place:
         program = self._program(viewer, at, args["file"])
