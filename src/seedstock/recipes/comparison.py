@@ -34,7 +34,7 @@ def compare_digests(original: OutputDigest, replica: OutputDigest) -> Comparison
     ours: dict[str, object] = dict(original.tensors or original.files)
     theirs: dict[str, object] = dict(replica.tensors if original.tensors else replica.files)
     return Comparison(
-        bit_exact=ours == theirs,
+        bit_exact=bool(ours) and ours == theirs,
         files_match=original.tree == replica.tree,
         differing=tuple(sorted(key for key in ours.keys() & theirs.keys() if ours[key] != theirs[key])),
         only_original=tuple(sorted(ours.keys() - theirs.keys())),

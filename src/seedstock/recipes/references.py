@@ -90,6 +90,10 @@ def _check_claims(located: Located, recipe: Recipe) -> None:
         path = ("claim", index, "eval", "data")
         if claim.eval.data not in recipe.inputs or holds(recipe, claim.eval.data) != "dataset":
             raise located.error(path, f"{dotted(path)}: {claim.eval.data[:60]!r} is no dataset of [inputs]")
+        if claim.seeds == 1 and claim.seed_sd:
+            path = ("claim", index, "seed_sd")
+            hint = "say how many there were in seeds"
+            raise located.error(path, f"{dotted(path)}: one seed has no spread", hint=hint)
         refused = margin_of(claim).refused
         if refused is not None:
             path = ("claim", index, "margin")

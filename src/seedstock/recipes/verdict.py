@@ -24,6 +24,9 @@ CLOSE = 0.1
 """Share of the seed-to-seed distance below which a replica is numerically close."""
 
 
+_NOTHING = "the original scores 0, as a model that learned nothing may"
+
+
 class Verdict(StrEnum):
     """What is said of a replication."""
 
@@ -237,9 +240,17 @@ def judge_claim(measured: Measured, *, seed: int = 0) -> ClaimVerdict:
 
 
 def _measured_margin(claim: Claim, original: Scores) -> Margin:
-    """The claim's margin, with the items that were really measured where those are fewer."""
-    items = min(claim.eval.n, original.shape[1])
-    return margin_of(msgspec.structs.replace(claim, eval=msgspec.structs.replace(claim.eval, n=items)))
+    """The claim's margin, by the items that were measured where those are fewer and by the score that tells less apart."""
+    items, measured = min(claim.eval.n, original.shape[1]), float(original.mean())
+    how = msgspec.structs.replace(claim.eval, n=items)
+    margin = max(
+        (
+            margin_of(msgspec.structs.replace(claim, value=value, eval=how))
+            for value in (claim.value, measured)
+        ),
+        key=lambda margin: margin.floor,
+    )
+    return msgspec.structs.replace(margin, refused=_NOTHING) if measured == 0 else margin
 
 
 def _tolerance(interval: Interval, margin: Margin) -> Verdict:

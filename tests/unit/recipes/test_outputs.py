@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from seedstock.core.errors import Invalid, NotFound, UnsupportedFormat
-from seedstock.recipes.comparison import compare_outputs
-from seedstock.recipes.outputs import content_digest, describe_output, tree_digest
+from seedstock.recipes.comparison import compare_digests, compare_outputs
+from seedstock.recipes.outputs import OutputDigest, content_digest, describe_output, tree_digest
 from tests.factories import models
 from tests.factories.models import Tensors
 
@@ -92,6 +92,11 @@ def test_distance_needs_the_same_tensors(tmp_path: Path) -> None:
     assert compare_outputs(original, original, less).distance is None
     broken = folder(tmp_path / "c", {name: value * np.nan for name, value in MODEL.items()})
     assert compare_outputs(original, broken, original).distance is None
+
+
+def test_nothing_equals_nothing_to_no_bit() -> None:
+    nothing = OutputDigest({}, tree_digest({}))
+    assert not compare_digests(nothing, nothing).bit_exact
 
 
 def test_datasets_are_compared_by_files(tmp_path: Path) -> None:

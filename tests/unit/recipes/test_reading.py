@@ -70,6 +70,7 @@ def test_a_recipe_is_read_with_its_arguments_in_one_form() -> None:
         ('stage = "student"', 'stage = "traces"', ": claim[0].stage: traces makes a dataset, not a model"),
         ('data = "test"', 'data = "base"', ": claim[0].eval.data: 'base' is no dataset of [inputs]"),
         ("margin = 0.05", "margin = 0.0", ": claim[0].margin: expected `float` > 0.0"),
+        ("seeds = 3", "seeds = 1", ": claim[0].seed_sd: one seed has no spread (say how many there were in seeds)"),
         ("value = 0.30", "value = nan", ":L:9: not a finite number"),
         ("value = 0.30", "value = 2026-01-01", ": dates and times are not used here (write it as text, in quotes)"),
         ("value = 0.30", "value = ", ":L:9: Invalid value"),

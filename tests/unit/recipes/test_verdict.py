@@ -84,6 +84,21 @@ def test_too_few_items_never_succeed_and_say_how_many_would() -> None:
     assert "30 items tell 0.165 apart at best, the margin is 0.050: it takes 366 items" in found.reason
 
 
+def test_what_a_claim_says_of_its_score_makes_no_margin_finer() -> None:
+    """At 1.0 items seem to tell more apart than where the score really is."""
+    few = measured(0.4, 0.4, items=60, margin=0.1)
+    assert verdict(measured=(few,)) is Verdict.INCONCLUSIVE
+    declared = msgspec.structs.replace(few, claim=msgspec.structs.replace(few.claim, value=1.0))
+    assert verdict(measured=(declared,)) is Verdict.INCONCLUSIVE
+    assert judge(Evidence(measured=(declared,))).claims[0].margin.refused
+
+
+def test_nothing_right_on_either_side_is_no_result() -> None:
+    found = judge(Evidence(measured=(measured(0.0, 0.0, value=0.0),)))
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert found.reason.endswith("(the original scores 0, as a model that learned nothing may)")
+
+
 def test_the_worst_claim_decides() -> None:
     good, better, worse = measured(0.4, 0.4), measured(0.4, 0.6), measured(0.4, 0.2)
     assert verdict(measured=(good, better)) is Verdict.EXCEEDS
