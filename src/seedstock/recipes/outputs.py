@@ -111,11 +111,13 @@ def describe_file(path: str, file: Path, sha256: str) -> OutputDigest:
 def _described(files: dict[str, str], kind: str, found: Mapping[str, tuple[Checkpoint, str]]) -> OutputDigest:
     tensors = {}
     for key, (checkpoint, name) in sorted(found.items()):
-        digest = hashlib.sha256()
+        info, digest = checkpoint.tensors[name], hashlib.sha256()
         for piece in checkpoint.pieces(name):
             digest.update(piece)
-        info = checkpoint.tensors[name]
-        tensors[key] = TensorDigest(info.dtype, info.shape, digest.hexdigest())
+        # Of a GGUF type that is not known no bytes are: the whole file stands for them.
+        unknown = info.elements and not info.size_bytes
+        sha256 = files[info.path] if unknown else digest.hexdigest()
+        tensors[key] = TensorDigest(info.dtype, info.shape, sha256)
     weights = sha256_of(canonical_json(msgspec.to_builtins(tensors))) if tensors else None
     return OutputDigest(files, content_digest(files, kind), tensors, weights)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,14 @@ import pytest
 
 from seedstock.core.errors import Invalid, NotFound, UnsupportedFormat
 from seedstock.recipes.comparison import compare_digests, compare_outputs
-from seedstock.recipes.outputs import OutputDigest, content_digest, describe_output, tree_digest
+from seedstock.recipes.outputs import (
+    OutputDigest,
+    content_digest,
+    describe_file,
+    describe_output,
+    file_sha256,
+    tree_digest,
+)
 from tests.factories import models
 from tests.factories.models import Tensors
 
@@ -92,6 +100,20 @@ def test_distance_needs_the_same_tensors(tmp_path: Path) -> None:
     assert compare_outputs(original, original, less).distance is None
     broken = folder(tmp_path / "c", {name: value * np.nan for name, value in MODEL.items()})
     assert compare_outputs(original, broken, original).distance is None
+
+
+def test_tensors_of_an_unknown_type_are_equal_where_their_files_are(tmp_path: Path) -> None:
+    """How many bytes such a tensor has is not known, so that none of them can be told from others."""
+    entry = struct.pack("<Q", 1) + b"t" + struct.pack("<IQIQ", 1, 4, 999, 0)
+    head = b"GGUF" + struct.pack("<IQQ", 3, 1, 0) + entry
+    for name, data in (("a", bytes(64)), ("b", bytes(63) + b"1"), ("c", bytes(64))):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.gguf").write_bytes(head + bytes(-len(head) % 32) + data)
+    assert not compare_outputs(tmp_path / "a", tmp_path / "b").bit_exact
+    assert compare_outputs(tmp_path / "a", tmp_path / "c").bit_exact
+    file = tmp_path / "b" / "model.gguf"
+    alone = describe_file("model.gguf", file, file_sha256(file))
+    assert alone == describe_output(tmp_path / "b")
 
 
 def test_nothing_equals_nothing_to_no_bit() -> None:
