@@ -65,9 +65,7 @@ def models(call: Call) -> dict[str, Any]:
     """Every model that the caller may run, in OpenAI's shape or in Anthropic's."""
     if call.viewer.anonymous:
         raise Unauthenticated("Sign in or send a token to list models")
-    repos = call.hub.models.list(call.viewer)
-    able = call.hub.models.abilities(call.viewer, repos)
-    found = [_model(call, repo, able.get(repo.id)) for repo in repos]
+    found = [_model(call, one.repo, one.ability) for one in call.hub.models.list(call.viewer)]
     found += [_remote_model(call, remote) for remote in call.hub.remotes.models(call.viewer)]
     if _is_anthropic(call):
         ends = (found[0]["id"], found[-1]["id"]) if found else (None, None)
@@ -120,9 +118,9 @@ def _is_anthropic(call: Call) -> bool:
     return "anthropic-version" in call.request.headers
 
 
-def _model(call: Call, repo: RepoRow, ability: Ability | None) -> dict[str, Any]:
+def _model(call: Call, repo: RepoRow, ability: Ability) -> dict[str, Any]:
     found = _listed(call, repo.repo_id, repo.created_at, repo.namespace)
-    return found if ability is None or _is_anthropic(call) else found | {"abilities": [ability]}
+    return found if _is_anthropic(call) else found | {"abilities": [ability]}
 
 
 def _remote_model(call: Call, model: RemoteModel) -> dict[str, Any]:

@@ -40,6 +40,11 @@ class Listing:
             tags = repos.tags_of(connection, [repo.id for repo in page])
         return RepoPage(page, tags, query.offset + query.limit if len(found) > query.limit else None)
 
+    def repos(self, viewer: Viewer, query: ListQuery) -> list[RepoRow]:
+        """A page without tags, in one query."""
+        with self._database.read() as connection:
+            return rows.list_repos(connection, limited(viewer, query))
+
     def count(self, viewer: Viewer, query: ListQuery) -> int:
         """How many repos the query has in all."""
         with self._database.read() as connection:

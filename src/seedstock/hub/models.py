@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -22,10 +21,10 @@ from seedstock.core.errors import (
 )
 from seedstock.core.names import RepoId, RepoType
 from seedstock.core.viewer import Viewer
-from seedstock.db.repos import RepoRow
 from seedstock.hub.fit import Fit, Fitting, made_type
-from seedstock.hub.listing import Listing, ListQuery
+from seedstock.hub.listing import Listing
 from seedstock.hub.model_folders import ModelFolders, link_to
+from seedstock.hub.model_list import ListedModel, ModelList
 from seedstock.hub.preparation import Preparation
 from seedstock.hub.reading import Reading, RepoAt
 from seedstock.hub.repos import RepoMoved, repo_id_of
@@ -33,7 +32,6 @@ from seedstock.hub.runnable import (
     ADAPTER_WEIGHTS,
     WHOLE,
     Kind,
-    ability_of,
     base_of,
     kind_of,
     parts_of,
@@ -44,11 +42,10 @@ from seedstock.hub.runnable import (
 from seedstock.hub.trees import Entry
 from seedstock.run.engine_cache import Made
 from seedstock.run.engines import transformers_engine, vllm_engine
-from seedstock.run.engines.base import Ability, AdapterFile, ModelFile
+from seedstock.run.engines.base import AdapterFile, ModelFile
 from seedstock.run.engines.transformers_memory import ADAPTER_FACTOR
 
 _NAME = re.compile(r"(?P<ns>[^/@:]+)/(?P<name>[^/@:]+)(?P<rest>[@:].*)?\Z", re.DOTALL)
-_ADAPTER_TAG = "peft"
 
 
 class ModelName(msgspec.Struct, frozen=True):
@@ -102,7 +99,7 @@ class Models:
         """`vllm` says that this hub has it: it then runs the safetensors models that it can."""
         self.preparation = preparation
         self._reading = reading
-        self._listing = listing
+        self._list = ModelList(reading, listing)
         self._content = content
         self._fitting = fitting
         self._folders = folders
@@ -133,29 +130,9 @@ class Models:
         adapter = AdapterFile(made.sha256, str(made.path), made.size_bytes)
         return LocatedModel(at.repo.id, msgspec.structs.replace(file, adapter=adapter), at.repo.repo_id)
 
-    def list(self, viewer: Viewer, limit: int = 1000) -> list[RepoRow]:
-        """Repos that hold something runnable and that the viewer may read; adapters where their base is such a repo."""
-        query = ListQuery(type=RepoType.MODEL, runnable=True, sort="name", ascending=True, limit=limit)
-        whole = self._listing.page(viewer, query).repos
-        tagged = msgspec.structs.replace(query, runnable=None, tags=(_ADAPTER_TAG,))
-        adapters = self._reading.heads(viewer, self._listing.page(viewer, tagged).repos)
-        bases = {}
-        for at in adapters:
-            base = base_of(at.metadata)
-            if base is not None and kind_of(at.entries, at.metadata) is Kind.ADAPTER:
-                bases[at.repo.id] = str(base.repo)
-        here = self._listing.named(viewer, RepoType.MODEL, set(bases.values()))
-        found = {repo.id: repo for repo in whole}
-        for at in adapters:
-            named = here.get(bases.get(at.repo.id, ""))
-            if named is not None and named.runnable:
-                found[at.repo.id] = at.repo
-        return sorted(found.values(), key=lambda repo: (repo.name.lower(), repo.id))[:limit]
-
-    def abilities(self, viewer: Viewer, found: Sequence[RepoRow]) -> dict[int, Ability]:
-        """What each of the repos that `list` gave is for; see `ability_of`."""
-        heads = self._reading.heads(viewer, found)
-        return {at.repo.id: ability_of(at.entries, at.metadata) for at in heads}
+    def list(self, viewer: Viewer) -> list[ListedModel]:
+        """The models that run and that the viewer may read; see `ModelList.of`."""
+        return self._list.of(viewer)
 
     def writes(self, viewer: Viewer, at: RepoAt) -> bool:
         """Whether it `runs` and makes text, which encoders do not."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from starlette.testclient import TestClient
 
 from seedstock.adapt.spec import read_spec
@@ -51,6 +52,31 @@ def test_the_list_of_models_says_what_each_is_for(shelf: Family) -> None:
         assert (one["abilities"], one["fits"]) == (["embeddings"], True)
         stock = headers | {"anthropic-version": "2023-06-01"}
         assert all("abilities" not in one for one in client.get("/v1/models", headers=stock).json()["data"])
+
+
+def test_what_a_model_is_for_is_found_out_once_for_each_commit(shelf: Family) -> None:
+    hub, statements = shelf.hub, list[str]()
+
+    def listed() -> dict[str, str]:
+        statements.clear()
+        return {one.repo.repo_id: one.ability for one in hub.models.list(shelf.people["ada"])}
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        statements.append(statement)
+
+    before = dict.fromkeys(ENCODERS, "embeddings") | {"ada/talker": "generation"}
+    assert listed() == before
+    sa.event.listen(hub.database.engine, "before_cursor_execute", note)
+    assert listed() == before
+    read = [text for text in statements if any(table in text for table in ("commits", "git_", "metadata"))]
+    assert (len(statements) > 0, read) == (True, [])
+    shelf.publish("ada/talker", None, files={"modules.json": b"[]"})
+    turned = dict.fromkeys((*ENCODERS, "ada/talker"), "embeddings")
+    assert listed() == turned  # though what the weights say is not read yet
+    shelf.index()
+    assert listed() == turned
+    shelf.hub.repos.create(shelf.people["ada"], RepoId(RepoType.MODEL, "ada", "late"))
+    assert listed() == turned
 
 
 def test_pages_offer_vectors_in_place_of_a_chat(shelf: Family) -> None:

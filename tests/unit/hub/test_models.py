@@ -70,7 +70,7 @@ def ready(shelf: Family, who: str, name: str) -> LocatedModel:
 
 
 def listed(shelf: Family, who: str) -> list[str]:
-    return [repo.repo_id for repo in shelf.hub.models.list(shelf.people[who])]
+    return [one.repo.repo_id for one in shelf.hub.models.list(shelf.people[who])]
 
 
 @making
