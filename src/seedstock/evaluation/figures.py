@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import msgspec
 
@@ -62,15 +63,14 @@ def by_group(groups: Sequence[str], scores: Sequence[float]) -> dict[str, Figure
 
 
 def compare(first: Sequence[float], second: Sequence[float]) -> Comparison:
-    """The paired difference of two results on the same items. Raises Invalid."""
+    """The paired difference of two results on the same items, scores of 0 or 1 each. Raises Invalid."""
     if len(first) != len(second):
         raise Invalid("The results are of different items")
-    interval = Interval(-1.0, 1.0)
-    # With one item nothing is known; where all items agree, the difference is exactly 0 and so is its spread.
-    if len(first) > 1:
-        interval = paired_difference(as_scores([first]), as_scores([second]), confidence=CONFIDENCE).interval
     pairs = list(zip(first, second, strict=True))
+    only_first = sum(1 for a, b in pairs if a > b)
+    only_second = sum(1 for a, b in pairs if b > a)
     means = sum(first) / len(first), sum(second) / len(second)
+    interval = _interval(only_first, len(pairs) - only_first - only_second, only_second)
     low, high = max(-1.0, interval.low), min(1.0, interval.high)
     return Comparison(
         n=len(first),
@@ -79,7 +79,18 @@ def compare(first: Sequence[float], second: Sequence[float]) -> Comparison:
         difference=means[1] - means[0],
         low=low,
         high=high,
-        only_first=sum(1 for a, b in pairs if a > b),
-        only_second=sum(1 for a, b in pairs if b > a),
+        only_first=only_first,
+        only_second=only_second,
         distinguishable=low > 0 or high < 0,
     )
+
+
+@lru_cache(maxsize=1 << 15)
+def _interval(only_first: int, alike: int, only_second: int) -> Interval:
+    """Of the mean difference. It hangs on these counts alone, and takes milliseconds to resample."""
+    # With one item nothing is known; where all items agree, the difference is exactly 0 and so is its spread.
+    if only_first + alike + only_second < 2:
+        return Interval(-1.0, 1.0)
+    first = [1.0] * only_first + [0.0] * (alike + only_second)
+    second = [0.0] * (only_first + alike) + [1.0] * only_second
+    return paired_difference(as_scores([first]), as_scores([second]), confidence=CONFIDENCE).interval

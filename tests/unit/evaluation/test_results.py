@@ -15,7 +15,7 @@ from seedstock.core.errors import Forbidden, GatedRepo, Invalid, NotFound, RepoN
 from seedstock.core.names import RepoId, RepoType
 from seedstock.core.viewer import ANONYMOUS, TokenRole, Viewer
 from seedstock.db.evaluations import EvaluationRow
-from seedstock.evaluation import process, results
+from seedstock.evaluation import figures, process, results
 from seedstock.evaluation.catalogue import SUITES
 from seedstock.evaluation.items import SampleLine
 from seedstock.evaluation.request import Plan, Request, dataset_of
@@ -23,6 +23,7 @@ from seedstock.evaluation.run import Found
 from seedstock.evaluation.settings import Sampling
 from seedstock.http.app import build_app
 from seedstock.hub.repos import RepoSettings
+from seedstock.recipes.statistics import paired_difference
 from seedstock.wiring import Hub
 
 BASE = "http://hub.test"
@@ -148,6 +149,25 @@ def test_a_board_ranks_what_was_asked_alike(shelf: Shelf) -> None:
     difference = first.lines[2].difference
     assert difference is not None
     assert difference.low < -40 / 60 < difference.high < 0
+
+
+def test_a_board_that_is_shown_again_is_not_resampled_again(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resampled = []
+
+    def counted(*sides: Any, **settings: Any) -> Any:
+        resampled.append(sides)
+        return paired_difference(*sides, **settings)
+
+    monkeypatch.setattr(figures, "paired_difference", counted)
+    items = 41 if shelf.hub.database.is_sqlite else 43  # of no other test that may run in this process
+    for name, right in (("a", 37), ("b", 29), ("c", 13)):
+        shelf.file(shelf.repo(f"ada/{name}"), [1] * right + [0] * (items - right))
+    (first,) = shelf.results.boards(ANONYMOUS, "arithmetic")
+    assert len(resampled) == 2
+    (again,) = shelf.results.boards(shelf.people["bob"], "arithmetic")
+    assert (len(resampled), again.lines) == (2, first.lines)
 
 
 def test_equal_scores_share_a_place(shelf: Shelf) -> None:
