@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -85,6 +87,26 @@ def test_the_fit_is_the_summit_of_the_posterior(rows: list) -> None:  # type: ig
     for size in (1e-3, 0.1, 1.0):
         for _ in range(5):
             assert posterior(best) >= posterior(best + random.normal(0, size, 5)) - 1e-9
+
+
+def test_many_models_of_which_few_pairs_were_compared_take_little_memory() -> None:
+    random = np.random.default_rng(3)
+    votes = []
+    for _ in range(900):
+        row, column = random.choice(300, 2, replace=False)
+        votes.append(pair(int(row), int(column), int(random.integers(1, 4))))
+    tracemalloc.start()
+    try:
+        fit = fit_with_intervals(votes, 300, replicates=20)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 20 << 20  # a matrix of all pairs for each sample would be 14 MiB, several times over
+    wins = wins_of(votes, 300)
+    strengths = (np.array(fit.strength) - CENTRE) / SCALE
+    expected = 1 / (1 + np.exp(strengths[None, :] - strengths[:, None]))
+    gradient = (wins - (wins + wins.T) * expected).sum(1) - 0.05 * strengths
+    assert np.abs(gradient).max() < 1e-6
 
 
 def test_the_same_seed_gives_the_same_intervals() -> None:
