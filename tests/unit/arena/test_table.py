@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from seedstock.arena.table import ENOUGH_VOTES, Table, make_table
+from seedstock.web.pages.compare import MOST_PAIRED, page_of
 
 A, B, C, D = (1, ""), (2, ""), (3, ""), (None, "far/model")
 NAMES = {A: "ada/a", B: "ada/b", C: "ada/c", D: "far/model"}
@@ -76,3 +79,14 @@ def test_no_votes_make_an_empty_table(votes: dict) -> None:  # type: ignore[type
 def test_the_order_of_the_database_does_not_matter() -> None:
     votes = {((A, B), "0"): 13, ((B, C), "1"): 11, ((C, A), "0"): 17, ((A, B, C), "tie"): 3}
     assert make_table(votes, NAMES, 3) == make_table(dict(reversed(votes.items())), NAMES, 3)
+
+
+def test_a_page_shows_the_pairs_of_the_first_of_many_models() -> None:
+    models = [(number, "") for number in range(MOST_PAIRED + 5)]
+    votes = {((one, other), "0"): 3 for one, other in pairwise(models)}
+    table = make_table(votes, {model: f"ada/m{model[0]}" for model in models}, 0)
+    page = page_of(table)
+    assert len(page.standings) == MOST_PAIRED + 5
+    assert {len(page.cells), *map(len, page.cells)} == {MOST_PAIRED}
+    first, second = (int(row.model.label.removeprefix("ada/m")) for row in page.standings[:2])
+    assert page.cells[0][1].games == (3 if abs(first - second) == 1 else 0)

@@ -13,6 +13,8 @@ from seedstock.web.views.common import Link
 
 routes = page_routes()
 
+MOST_PAIRED = 40
+"""The first of the standings, whose pairs the page shows; all are in the JSON."""
 _BLOCKED = (
     "Running models takes this hub's memory and processors, and each vote is somebody's, so it is for people who are"
     " signed in."
@@ -65,7 +67,11 @@ def _standing(row: Standing, low: float, width: float) -> StandingView:
 
 
 def _cells(table: Table) -> tuple[tuple[CellView, ...], ...]:
+    shown = slice(MOST_PAIRED)
     return tuple(
-        tuple(CellView(won / games if games else None, games) for won, games in zip(wins, row, strict=True))
-        for wins, row in zip(table.wins, table.games, strict=True)
+        tuple(
+            CellView(won / games if games else None, games)
+            for won, games in zip(wins[shown], row[shown], strict=True)
+        )
+        for wins, row in zip(table.wins[shown], table.games[shown], strict=True)
     )

@@ -99,4 +99,5 @@ class ArenaPage(Page, frozen=True):
     """Votes below which a model has no rank."""
     standings: tuple[StandingView, ...] = ()
     cells: tuple[tuple[CellView, ...], ...] = ()
+    """Of the first of them, where there are many."""
     groups: int = 0
