@@ -138,6 +138,26 @@ class Hub:
         self.database.close()
 
 
+@dataclass(frozen=True)
+class _Base:
+    """What the services that make things are built on."""
+
+    settings: Settings
+    database: Database
+    clock: Clock
+    accounts: Accounts
+    repos: Repos
+    reading: Reading
+    writing: Writing
+    content: Content
+    jobs: Jobs
+    records: HubRecords
+
+    @property
+    def inputs(self) -> Materialiser:
+        return Materialiser(self.repos, self.reading, self.content)
+
+
 def open_store(url: str) -> ObjectStore:
     """The object store that a URL names."""
     if url.startswith("file:"):
@@ -202,8 +222,7 @@ def _assemble(settings: Settings, database: Database, key: bytes, clock: Clock) 
     runnable = _open_models(settings, reading, listing, content)
     remotes = Remotes(database, accounts, Sealer(key), clock, enabled=settings.remotes)
     conversions = Conversions(accounts, repos, reading, writing, content, jobs, ConversionRecords(records))
-    inputs = Materialiser(repos, reading, content)
-    replications = _replications(settings, database, accounts, repos, reading, inputs, jobs, records, clock)
+    base = _Base(settings, database, clock, accounts, repos, reading, writing, content, jobs, records)
     results = Results(database, repos, reading, writing, remotes, content, clock)
     asking = accounts, repos, reading, runnable, remotes, content, jobs, results
     gathering = Gathering(database, models, lineage, listing, RecipeFacts(database, reading, models).read)
@@ -226,8 +245,8 @@ def _assemble(settings: Settings, database: Database, key: bytes, clock: Clock) 
         downloads=DownloadCounter(database, clock),
         indexer=Indexer(database, content, queue, cache, clock),
         conversions=conversions,
-        variants=_variants(settings, accounts, repos, reading, writing, inputs, conversions, jobs, records),
-        replications=replications,
+        variants=_variants(base, conversions),
+        replications=_replications(base),
         evaluations=Evaluations(*asking, settings.own_url),
         queue=queue,
         jobs=jobs,
@@ -288,43 +307,35 @@ def open_launcher(name: str) -> Launcher:
     return RayLauncher(name)
 
 
-def _replications(
-    settings: Settings,
-    database: Database,
-    accounts: Accounts,
-    repos: Repos,
-    reading: Reading,
-    inputs: Materialiser,
-    jobs: Jobs,
-    records: HubRecords,
-    clock: Clock,
-) -> Replications:
+def _replications(base: _Base) -> Replications:
+    settings, reading = base.settings, base.reading
     workplace = Workplace(open_launcher(settings.launcher), settings.adapt_memory_bytes)
-    sources = Sources(reading, inputs)
-    return Replications(database, accounts, repos, reading, sources, jobs, records, workplace, clock)
-
-
-def _variants(
-    settings: Settings,
-    accounts: Accounts,
-    repos: Repos,
-    reading: Reading,
-    writing: Writing,
-    inputs: Materialiser,
-    conversions: Conversions,
-    jobs: Jobs,
-    records: HubRecords,
-) -> Variants:
-    return Variants(
-        accounts,
-        repos,
+    sources = Sources(reading, base.inputs)
+    return Replications(
+        base.database,
+        base.accounts,
+        base.repos,
         reading,
+        sources,
+        base.jobs,
+        base.records,
+        workplace,
+        base.clock,
+    )
+
+
+def _variants(base: _Base, conversions: Conversions) -> Variants:
+    settings, inputs = base.settings, base.inputs
+    return Variants(
+        base.accounts,
+        base.repos,
+        base.reading,
         inputs,
         Previews(inputs, settings.adapt_memory_bytes),
-        Publisher(writing, inputs.content),
+        Publisher(base.writing, inputs.content),
         conversions,
-        jobs,
-        RunRecords(records),
+        base.jobs,
+        RunRecords(base.records),
         open_launcher(settings.launcher),
         settings.adapt_memory_bytes,
     )
