@@ -44,6 +44,8 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """What the process was allowed, for its message when that is too little."""
     checkpoints: int = 2
     """The newest that stay in the state; 0: all, for spot checks."""
+    checkpoint_bytes: int | None = None
+    """With `checkpoints` 0: what all may take together; where they take more, they are thinned evenly."""
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

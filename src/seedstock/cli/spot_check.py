@@ -30,7 +30,7 @@ def spot_check(work: Path, step: int | None) -> None:
     segment = random.SystemRandom().choice(possible)
     with tempfile.TemporaryDirectory(prefix="spot-check-") as folder:
         found = check(work, Path(folder) / "work", chain, segment, LocalLauncher(), lambda _event: None)
-    where = f"steps {found.start} to {found.stop}, one of {len(chain)} links"
+    where = f"steps {found.start} to {found.stop}, one of {len(chain)} segments"
     if not found.start_as_recorded:
         raise Integrity(f"{where}: the checkpoint at step {found.start} is not the state of its link")
     if not found.agrees:

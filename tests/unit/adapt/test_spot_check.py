@@ -74,12 +74,12 @@ def test_a_checkpoint_that_was_changed_is_seen(kept: Path, tmp_path: Path) -> No
 
 def test_the_command_runs_one_segment_again_and_tells_a_forged_link(kept: Path, tmp_path: Path) -> None:
     chain = recorded_chain(kept)
-    assert segments(kept, chain) == [(2, 4), (4, 6), (6, 8)]
+    assert segments(kept, chain) == [(0, 2), (2, 4), (4, 6), (6, 8)]
     done = CliRunner().invoke(cli, ["spot-check", str(kept), "--step", "2"])
     assert done.exit_code == 0, done.output
     assert (
         done.output
-        == f"spot-checked: steps 2 to 4, one of 4 links, came out as recorded ({chain[1].digest[:12]})\n"
+        == f"spot-checked: steps 2 to 4, one of 4 segments, came out as recorded ({chain[1].digest[:12]})\n"
     )
     forged = tmp_path / "forged"
     shutil.copytree(kept, forged, symlinks=True)

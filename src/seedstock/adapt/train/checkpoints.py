@@ -32,7 +32,8 @@ class Until(msgspec.Struct, frozen=True):
     """Run on from a checkpoint, whose link is given, to the end of its segment and no further."""
 
     step: int
-    link: str
+    link: str | None
+    """None: from the beginning of the run."""
 
 
 class Progress(msgspec.Struct, kw_only=True):
@@ -50,6 +51,13 @@ class Progress(msgspec.Struct, kw_only=True):
     """A link for every checkpoint, but for those that an interruption made, and for the end."""
     began_as_recorded: bool | None = None
     """With `Until`: whether the state that it began from has the link that was given."""
+    platform: dict[str, str] = {}
+    """With `Until`: what the segment ran on."""
+
+    @property
+    def is_link(self) -> bool:
+        """Whether its moment is a link of the chain."""
+        return bool(self.chain) and self.chain[-1].step == self.step
 
 
 def complete(folder: Path, progress: Progress) -> None:
@@ -89,6 +97,28 @@ def read_until(state: Path) -> Until | None:
     return msgspec.json.decode(path.read_bytes(), type=Until) if path.is_file() else None
 
 
+def thin(state: Path, limit_bytes: int) -> None:
+    """Remove every second checkpoint, by its place in the chain, until the rest fit; the newest two always stay.
+
+    One that an interruption left is no link, so that no segment begins at it: it goes at once.
+    """
+    found = checkpoints(state)
+    older, newest = found[:-2], found[-2:]
+    size_of = {path: folder_bytes(path) for path, _ in found}
+    stay, stride = [item for item in older if item[1].is_link], 1
+    while stay and sum(size_of[path] for path, _ in stay + newest) > limit_bytes:
+        stride *= 2
+        stay = [item for item in stay if len(item[1].chain) % stride == 0]
+    for item in older:
+        if item not in stay:
+            _remove(item[0])
+
+
+def folder_bytes(folder: Path) -> int:
+    """Bytes of all files below a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
 def keep_last(state: Path, count: int = 2) -> None:
     """Remove older checkpoints; none counts any more once a part of it is gone."""
     found = sorted(
@@ -96,5 +126,9 @@ def keep_last(state: Path, count: int = 2) -> None:
         reverse=True,
     )
     for _, path in found[count:]:
-        (path / COMPLETE).unlink(missing_ok=True)
-        shutil.rmtree(path)
+        _remove(path)
+
+
+def _remove(checkpoint: Path) -> None:
+    (checkpoint / COMPLETE).unlink(missing_ok=True)
+    shutil.rmtree(checkpoint)

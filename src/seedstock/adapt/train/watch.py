@@ -15,10 +15,11 @@ import torch
 from transformers import TrainerCallback
 
 from seedstock.adapt.output import write_durably
+from seedstock.adapt.platform_facts import platform_facts
 from seedstock.adapt.stage import Event, Stage
 from seedstock.adapt.train.best import Best
 from seedstock.adapt.train.chain import first_digest, next_link
-from seedstock.adapt.train.checkpoints import Progress, complete, keep_last, read_until
+from seedstock.adapt.train.checkpoints import Progress, complete, keep_last, read_until, thin
 from seedstock.adapt.train.facts import Spent, peak_memory_bytes
 from seedstock.adapt.train.heldout import Evaluating, Measured
 from seedstock.adapt.train.model import Say
@@ -86,6 +87,10 @@ class Watch(TrainerCallback):
         """Before the first step of a segment that is run again: is it the state that it says it is?"""
         if self._until is None or self.progress.began_as_recorded is not None:
             return
+        self.progress.platform = platform_facts()
+        if self._until.link is None:
+            self.progress.began_as_recorded = True
+            return
         before = self.progress.chain[-2].digest if len(self.progress.chain) > 1 else first_digest(self._stage)
         link = next_link(before, state.global_step, model, optimizer)
         self.progress.began_as_recorded = link.digest == self._until.link
@@ -100,11 +105,10 @@ class Watch(TrainerCallback):
             self._say_samples(model, step)
         if last or control.should_training_stop:
             return  # what is left takes less time than saving a checkpoint that nothing would go on from
-        if self._until is not None:
-            if step == self._until.step:
-                self.stopped = control.should_training_stop = control.should_save = True
-        elif self._stopping():
+        if self._at_the_end_of_its_segment(step) or self._stopping():
             self.stopped = control.should_training_stop = control.should_save = True
+        elif self._until is not None:
+            return
         elif self._plan.save_every:
             control.should_save = self._due(step, self._plan.save_every)
         elif time.monotonic() - self._saved_at > SECONDS_BETWEEN_CHECKPOINTS:
@@ -117,12 +121,15 @@ class Watch(TrainerCallback):
 
         One that an interruption made is no link: a run that was interrupted has the chain of one that was not.
         """
-        planned = self._until is not None or self._due(state.global_step, self._plan.save_every)
+        step = state.global_step
+        planned = self._at_the_end_of_its_segment(step) or self._due(step, self._plan.save_every)
         if planned or not self.stopped:
             self.link(model, optimizer)
-        complete(self._state / f"checkpoint-{state.global_step}", self.so_far())
+        complete(self._state / f"checkpoint-{step}", self.so_far())
         if self._stage.checkpoints:
             keep_last(self._state, self._stage.checkpoints)
+        elif self._stage.checkpoint_bytes is not None:
+            thin(self._state, self._stage.checkpoint_bytes)
         self._saved_at = time.monotonic()
 
     def on_log(
@@ -183,6 +190,9 @@ class Watch(TrainerCallback):
             seconds=self._base.seconds + self._spent.seconds,
             cpu_seconds=self._base.cpu_seconds + self._spent.cpu_seconds,
         )
+
+    def _at_the_end_of_its_segment(self, step: int) -> bool:
+        return self._until is not None and step == self._until.step
 
     def _due(self, step: int, every: int) -> bool:
         return every > 0 and step % every == 0
