@@ -46,6 +46,8 @@ class Settings(msgspec.Struct, frozen=True):
     """Memory that a job which trains or merges may take; None: four fifths of the machine's."""
     engine_cache_bytes: int = 64 << 30
     """Disk that files made for engines may take in all; the least recently used are removed first."""
+    kept_bytes: int = 32 << 30
+    """Disk that checkpoints kept for spot checks may take in all; the oldest are removed first. 0: none are kept."""
     slow_lanes: int = 1
     """Analyses and conversions that a worker runs at a time."""
     training_lanes: int = 1
@@ -114,6 +116,7 @@ def load(environ: Mapping[str, str] | None = None, **options: object) -> Setting
         launcher=_launcher(pick("launcher") or "local"),
         adapt_memory_bytes=_number("adapt_memory_bytes", pick("adapt_memory_bytes"), 0) or None,
         engine_cache_bytes=_number("engine_cache_bytes", pick("engine_cache_bytes"), 64 << 30),
+        kept_bytes=_number("kept_bytes", pick("kept_bytes"), 32 << 30),
         slow_lanes=_number("slow_lanes", pick("slow_lanes"), 1, most=64),
         training_lanes=_number("training_lanes", pick("training_lanes"), 1, most=64),
         jobs_running_per_account=_number(

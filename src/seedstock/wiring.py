@@ -75,6 +75,7 @@ from seedstock.usage.recorder import UsageRecorder
 from seedstock.usage.service import Usage
 from seedstock.variants.conversions import ConversionRecords
 from seedstock.variants.inputs import Materialiser
+from seedstock.variants.kept import KeptRuns
 from seedstock.variants.previews import Previews
 from seedstock.variants.publishing import Publisher
 from seedstock.variants.records import RunRecords
@@ -338,7 +339,12 @@ def _variants(base: _Base, conversions: Conversions) -> Variants:
         RunRecords(base.records),
         open_launcher(settings.launcher),
         settings.adapt_memory_bytes,
+        _kept_runs(settings),
     )
+
+
+def _kept_runs(settings: Settings) -> KeptRuns:
+    return KeptRuns(settings.data_dir / "kept", settings.kept_bytes)
 
 
 def reopen_hub(**settings: Any) -> Hub:

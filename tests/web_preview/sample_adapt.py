@@ -15,7 +15,7 @@ from tests.web_preview.sample_jobs import STAGES
 from tests.web_preview.sample_repos import DEMO, HEADER, MODEL_URL, NOW
 
 _FIELDS = dict.fromkeys(
-    "data other reward merge weight epochs learning_rate rank max_length publish private merged".split(), ""
+    "data other reward merge weight epochs learning_rate rank max_length publish private merged kept".split(), ""
 )
 _ROW = SampleView(
     (

@@ -72,6 +72,8 @@ class AdaptSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     device: Literal["auto", "cpu", "cuda"] = "auto"
     priority: Literal["low", "normal", "high"] = "normal"
     """Of the job, beside others in its lane; high is for admins."""
+    keep_checkpoints: bool = False
+    """For a while, so that segments of the training can be run again: spot checks."""
 
 
 class SpecFault(Invalid):
@@ -157,6 +159,8 @@ def _check(spec: AdaptSpec) -> None:
         raise SpecFault(("teacher",), f"{spec.method} {'needs a' if wants_teacher else 'takes no'} teacher")
     if spec.sampling and spec.method != "distil_traces":
         raise SpecFault(("sampling",), f"{spec.method} takes no sampling settings")
+    if spec.keep_checkpoints and spec.method == "merge":
+        raise SpecFault(("keep_checkpoints",), "a merge has no checkpoints")
 
 
 def _settings_type(spec: AdaptSpec) -> type[msgspec.Struct]:

@@ -45,6 +45,12 @@ _SHOWN_TEXT = 300
 )
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where it runs.")
 @click.option("--priority", type=click.Choice(["low", "normal", "high"]), help="Beside other jobs.")
+@click.option(
+    "--keep-checkpoints/--drop-checkpoints",
+    "keep_checkpoints",
+    default=None,
+    help="Keep them for a while after the end, for spot checks. [default: drop]",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be made, and make nothing.")
 @click.option("--follow", "stay", is_flag=True, help="Show the job until it ends; exit code 1 if it failed.")
 @hub_options

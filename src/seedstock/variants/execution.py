@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -66,11 +66,13 @@ class Execution:
         place: Callable[[str, Path], None],
         memory_bytes: int | None,
         label: str = "",
+        checkpoint_bytes: Mapping[str, int] | None = None,
     ) -> None:
         """`folder` keeps one folder a stage; `place` fills a folder with the input of that name, or with the
         file of a stage (`script_of`).
 
-        `label` tells the runs of one job apart.
+        `label` tells the runs of one job apart; `checkpoint_bytes` names the stages whose checkpoints all stay in
+        their folders, and what those may take.
         """
         self._recipe = recipe
         self._folder = folder
@@ -79,6 +81,7 @@ class Execution:
         self._place = place
         self._memory_bytes = memory_bytes
         self._label = {"run": label} if label else {}
+        self._checkpoint_bytes = checkpoint_bytes or {}
         self._runs: dict[str, StageRun] = {}
 
     def run(self) -> list[StageRun]:
@@ -105,6 +108,9 @@ class Execution:
         contents = {name: item.digest for name, item in self._recipe.inputs.items()}
         contents |= {name: run.digest for name, run in self._runs.items()}
         stage = as_stage(self._recipe, name, contents, memory_bytes=self._memory_bytes)
+        if name in self._checkpoint_bytes:
+            allowed = self._checkpoint_bytes[name]
+            stage = msgspec.structs.replace(stage, checkpoints=0, checkpoint_bytes=allowed)
         kept = _find_done(work, stage, name)
         if kept is not None:
             self._tell(name, "reused")
@@ -144,7 +150,8 @@ class Execution:
             said_sha256=hashlib.sha256(said).hexdigest(),
         )
         write_durably(work / _DONE, msgspec.json.encode({key: getattr(run, key) for key in _KEPT}))
-        shutil.rmtree(work / "state", ignore_errors=True)
+        if name not in self._checkpoint_bytes:
+            shutil.rmtree(work / "state", ignore_errors=True)
         return run
 
     def _prepare(self, work: Path, stage: Stage, name: str) -> None:

@@ -27,6 +27,7 @@ from seedstock.jobs.kinds import JobContext
 from seedstock.jobs.service import Jobs
 from seedstock.variants.execution import Execution
 from seedstock.variants.inputs import Materialiser
+from seedstock.variants.kept import KeptRuns, keep_run
 from seedstock.variants.pedigree import Parent, Pedigree, inherit
 from seedstock.variants.pinning import Pinner, is_notice
 from seedstock.variants.plan import Plan, lay_out
@@ -69,6 +70,7 @@ class Variants:
         records: Records,
         launcher: Launcher,
         memory_bytes: int | None,
+        kept: KeptRuns,
     ) -> None:
         self._accounts = accounts
         self._repos = repos
@@ -81,6 +83,7 @@ class Variants:
         self._records = records
         self._launcher = launcher
         self._memory_bytes = memory_bytes
+        self._kept = kept
         self._derived = DerivedRepos(repos)
 
     def propose(self, viewer: Viewer, spec: AdaptSpec) -> VariantProposal:
@@ -100,6 +103,8 @@ class Variants:
         private = self._derived.privacy(viewer, self._sources(viewer, plan), target, spec.private)
         adapter = is_adapter(settings)
         _check_gguf(spec, adapter)
+        if spec.keep_checkpoints and not self._kept.limit_bytes:
+            raise Invalid("This hub keeps no checkpoints", hint="leave keep_checkpoints out")
         return VariantProposal(
             spec,
             plan,
@@ -151,6 +156,7 @@ class Variants:
             self._launcher,
             lambda name, folder: self._inputs.place(viewer, plan.inputs[name], folder),
             self._memory_bytes,
+            checkpoint_bytes={plan.last.name: self._kept.limit_bytes // 2} if spec.keep_checkpoints else {},
         )
         try:
             runs = execution.run()
@@ -164,7 +170,8 @@ class Variants:
         self._publisher.check_space(folder)
         place = self._place(viewer, job, sources, context.state_dir)
         target, commit = self._publisher.publish(viewer, place, folder, texts, _message(making))
-        return self._ended(viewer, spec, target, commit, runs[-1].result)
+        kept = keep_run(self._kept, context, plan, runs, target.id, commit) if spec.keep_checkpoints else {}
+        return self._ended(viewer, spec, target, commit, runs[-1].result) | kept
 
     def _place(self, viewer: Viewer, job: dict[str, Any], sources: list[RepoRow], state_dir: Path) -> Place:
         return self._derived.claim(

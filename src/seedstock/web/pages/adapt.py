@@ -40,7 +40,7 @@ METHODS = (
 )
 MERGES = ("slerp", "linear", "task_arithmetic", "ties", "dare_linear", "dare_ties")
 REWARDS = ("exact", "number", "format", "countdown")
-_FIELDS = "method data other reward merge weight epochs learning_rate rank max_length publish private merged".split()
+_FIELDS = "method data other reward merge weight epochs learning_rate rank max_length publish private merged kept".split()
 _OFFERED_DATASETS = 200
 
 
@@ -85,6 +85,7 @@ def spec_of(repo: str, fields: dict[str, str]) -> AdaptSpec:
         document["teacher"] = fields["other"]
     if fields["merged"]:
         document["publish_as"] = "merged"
+    document["keep_checkpoints"] = bool(fields["kept"])
     return read_spec(document)
 
 
