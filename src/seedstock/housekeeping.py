@@ -18,6 +18,7 @@ from seedstock.hub.index_queue import ANALYSE_LINEAGE, CHECK_SIGNATURE, GRADE_OP
 from seedstock.jobs.kinds import JobContext, JobKind, Lane
 from seedstock.replications.service import REPLICATE_MODEL
 from seedstock.variants.service import ADAPT_MODEL
+from seedstock.variants.spot_checks import SPOT_CHECK
 from seedstock.wiring import Hub
 
 _HOUR_S = 3600.0
@@ -42,7 +43,7 @@ def job_kinds(hub: Hub) -> dict[str, JobKind]:
         hub.downloads.rank()
 
     def sweep(_context: JobContext, _spec: dict[str, Any]) -> dict[str, Any]:
-        return {"removed": hub.content.staging.sweep(_STAGED_S)}
+        return {"removed": hub.content.staging.sweep(_STAGED_S), "checkpoints_of": hub.spot_checks.sweep()}
 
     def scrub(context: JobContext, _spec: dict[str, Any]) -> dict[str, Any]:
         return verify_objects(hub, context)
@@ -80,6 +81,7 @@ def job_kinds(hub: Hub) -> dict[str, JobKind]:
         training(EVALUATE_MODEL, entry=f"{__name__}:evaluate_model", timeout_s=EVALUATION_S, memory_hint=""),
         training(ADAPT_MODEL, entry=f"{__name__}:adapt_model"),
         training(REPLICATE_MODEL, entry=f"{__name__}:replicate_model"),
+        training(SPOT_CHECK, entry=f"{__name__}:check_segment", lasting=True),
         JobKind(GRADE_OPENNESS, grade, lease_s=120.0),
         JobKind("ask_lineage", ask_lineage, every_s=600.0, max_attempts=1),
         JobKind("rank", rank, every_s=300.0, max_attempts=1),
@@ -103,6 +105,11 @@ def convert_model(context: JobContext, spec: dict[str, Any], hub: Hub) -> dict[s
 def adapt_model(context: JobContext, spec: dict[str, Any], hub: Hub) -> dict[str, Any] | None:
     """The job of that name, in a process of its own, which starts the stages in theirs."""
     return hub.variants.run(context, spec)
+
+
+def check_segment(context: JobContext, spec: dict[str, Any], hub: Hub) -> dict[str, Any] | None:
+    """A spot check, in a process of its own, which starts the stage in another."""
+    return hub.spot_checks.run(context, spec)
 
 
 def evaluate_model(context: JobContext, spec: dict[str, Any], hub: Hub) -> dict[str, Any] | None:

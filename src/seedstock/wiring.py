@@ -80,6 +80,7 @@ from seedstock.variants.previews import Previews
 from seedstock.variants.publishing import Publisher
 from seedstock.variants.records import RunRecords
 from seedstock.variants.service import Variants
+from seedstock.variants.spot_checks import SpotChecks
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,7 @@ class Hub:
     indexer: Indexer
     conversions: Conversions
     variants: Variants
+    spot_checks: SpotChecks
     replications: Replications
     evaluations: Evaluations
     queue: Queue
@@ -247,6 +249,7 @@ def _assemble(settings: Settings, database: Database, key: bytes, clock: Clock) 
         indexer=Indexer(database, content, queue, cache, clock),
         conversions=conversions,
         variants=_variants(base, conversions),
+        spot_checks=_spot_checks(base),
         replications=_replications(base),
         evaluations=Evaluations(*asking, settings.own_url),
         queue=queue,
@@ -340,6 +343,21 @@ def _variants(base: _Base, conversions: Conversions) -> Variants:
         open_launcher(settings.launcher),
         settings.adapt_memory_bytes,
         _kept_runs(settings),
+    )
+
+
+def _spot_checks(base: _Base) -> SpotChecks:
+    return SpotChecks(
+        base.database,
+        base.accounts,
+        base.repos,
+        base.reading,
+        base.inputs,
+        base.jobs,
+        base.records,
+        _kept_runs(base.settings),
+        open_launcher(base.settings.launcher),
+        base.settings.adapt_memory_bytes,
     )
 
 

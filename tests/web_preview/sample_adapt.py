@@ -11,11 +11,12 @@ from seedstock.web.views.adapt import AdaptPage, BinView, SampleView, SegmentVie
 from seedstock.web.views.common import Fact, Notice, NoticeKind
 from seedstock.web.views.replications import BandView, ReplicatePage, ReplicationView
 from seedstock.web.views.stages import StageState, StageView
-from tests.web_preview.sample_jobs import STAGES
+from tests.web_preview.sample_jobs import CHECKED, STAGES
 from tests.web_preview.sample_repos import DEMO, HEADER, MODEL_URL, NOW
 
 _FIELDS = dict.fromkeys(
-    "data other reward merge weight epochs learning_rate rank max_length publish private merged kept".split(), ""
+    "data other reward merge weight epochs learning_rate rank max_length publish private merged kept".split(),
+    "",
 )
 _ROW = SampleView(
     (
@@ -90,7 +91,7 @@ ADAPT_SAMPLES = {
         ReplicatePage(
             HEADER, _STAGES, (Fact("base", "demo/base at 0123456789ab"),),
             (Fact("Runs with", "seed 0, threads: 1, float32, cpu"),), (), _REPLICATIONS,
-            ("Available", "Functional", "Reproduced"), may_run=True,
+            ("Available", "Functional", "Reproduced"), may_run=True, checked=(CHECKED,),
         ),
         DEMO,
     ),

@@ -10,8 +10,9 @@ import msgspec
 from seedstock.db.job_events import EventRow
 from seedstock.web.measured import PLOTS, Series, plots_of
 from seedstock.web.stage_standing import job_stages
-from seedstock.web.views.common import Fact, Link
+from seedstock.web.views.common import Fact, Link, Notice, NoticeKind
 from seedstock.web.views.jobs import JobPage, JobState, LogLineView, SampleView
+from seedstock.web.views.spot_checks import CheckedRunView, KeptView, SpotCheckView
 from tests.web_preview.sample_repos import DEMO, MODEL_ID, MODEL_URL, NOW
 
 _SERIES: Series = {
@@ -121,7 +122,60 @@ STAGES = job_stages(12, _heard(), _measured(), newest=0, ended_as=None)
 REPLICATING = msgspec.structs.replace(
     TRAINING, kind="replicate_model", plots=(), series_json="[]", samples=(), error=None, stages=STAGES
 )
+CHECKED = CheckedRunView(
+    "spot-checked: 2 of 12 segments agreed, 1 did not",
+    "bad",
+    "0123abcd",
+    (
+        SpotCheckView("running", "", "steps 500 to 600", "", "demo", NOW - timedelta(minutes=1)),
+        SpotCheckView(
+            "did not agree", "bad", "steps 400 to 500", "came out as 4463f712b2bc, recorded is 1f0e3dad9990", "demo",
+            NOW - timedelta(minutes=20), "/api/x",
+            "It ran on another class of platforms than the run, where equal bytes are not promised.",
+        ),
+        SpotCheckView(
+            "agreed", "good", "steps 0 to 100", "came out as recorded (9c56cc51b374)", "demo", NOW - timedelta(hours=3), "/api/x",
+        ),
+        SpotCheckView(
+            "agreed", "good", "steps 1100 to 1200", "came out as recorded (a665a4592042)", "ada",
+            NOW - timedelta(days=2), "/api/x",
+        ),
+    ),
+)  # fmt: skip
+KEPT = msgspec.structs.replace(
+    DONE,
+    kept=KeptView(
+        "12 of 12 segments can be run again: 1.4 GB of checkpoints are kept for two weeks, if newer ones do not need "
+        "the room.",
+        (CHECKED,),
+    ),
+)
+_AGREES = Notice(
+    NoticeKind.INFO,
+    "Steps 0 to 100, one of 12 segments of job 14: came out as recorded (9c56cc51b374). Of the other segments this shows "
+    "nothing.",
+)
+SPOT_CHECK = msgspec.structs.replace(
+    DONE,
+    kind="spot_check",
+    result=None,
+    facts=(Fact("Asked for", "2026-03-01 12:00 UTC"),),
+    segment=Link("steps 0 to 100 of job 14", "/jobs/14"),
+    finding=_AGREES,
+)
+DISAGREES = msgspec.structs.replace(
+    SPOT_CHECK,
+    segment=Link("steps 400 to 500 of job 14", "/jobs/14"),
+    finding=Notice(
+        NoticeKind.BAD,
+        "Steps 400 to 500, one of 12 segments of job 14: came out as 4463f712b2bc, recorded is 1f0e3dad9990.",
+    ),
+)
 JOB_SAMPLES = {
+    "job-kept": ("/jobs/17", KEPT, DEMO),
+    "job-kept-no-more": ("/jobs/18", msgspec.structs.replace(DONE, kept=KeptView("", ())), DEMO),
+    "job-spot-check": ("/jobs/19", SPOT_CHECK, DEMO),
+    "job-spot-check-bad": ("/jobs/20", DISAGREES, DEMO),
     "job-stages": ("/jobs/16", REPLICATING, DEMO),
     "job": ("/jobs/12", TRAINING, DEMO),
     "job-failed": ("/jobs/13", FAILED, DEMO),

@@ -140,6 +140,23 @@ def retry(job_id: int, endpoint: str | None, token: str | None, as_json: bool) -
     _act("retry", job_id, HubClient(endpoint, token, "Starting a job again"), as_json=as_json)
 
 
+@jobs.command()
+@click.argument("job_id", type=click.IntRange(1), metavar="ID")
+@hub_options
+def forget(job_id: int, endpoint: str | None, token: str | None, as_json: bool) -> None:
+    """Remove the checkpoints that are kept of a job for spot checks; what those showed stays.
+
+    \b
+    seedstock jobs forget 12
+    """  # noqa: D301 - \b is click's
+    client = HubClient(endpoint, token, "Removing checkpoints")
+    client.ask("DELETE", f"/api/jobs/{job_id}/checkpoints")
+    if as_json:
+        print_json({"job": job_id, "kept": None})
+    else:
+        click.echo(f"job {job_id}: its checkpoints are removed")
+
+
 def _act(verb: str, job_id: int, client: HubClient, *, as_json: bool) -> None:
     job = client.send("POST", f"/api/jobs/{job_id}/{verb}")
     if as_json:

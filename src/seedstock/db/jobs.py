@@ -6,7 +6,7 @@ it, so that an attempt whose lease ran out can no longer change a job that someb
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
@@ -234,13 +234,24 @@ def find_job(connection: sa.Connection, job_id: int) -> JobRow | None:
 
 def find_newest(connection: sa.Connection, repo_id: int, kind: str, spec: dict[str, Any]) -> JobRow | None:
     """The newest job of a kind and repo with that spec, whatever became of it."""
+    found = list_about(connection, repo_id, kind, _LOOKED_AT)
+    return next((job for job in found if job.spec == spec), None)
+
+
+def list_about(connection: sa.Connection, repo_id: int, kind: str, limit: int) -> list[JobRow]:
+    """The newest jobs of a kind about a repo, newest first."""
     rows = connection.execute(
         sa.select(*COLUMNS)
         .where(jobs.c.repo_id == repo_id, jobs.c.kind == kind)
         .order_by(jobs.c.id.desc())
-        .limit(_LOOKED_AT)
+        .limit(limit)
     )
-    return next((job for job in map(row_of, rows) if job.spec == spec), None)
+    return [row_of(row) for row in rows]
+
+
+def known(connection: sa.Connection, job_ids: Collection[int]) -> set[int]:
+    """Those that are ids of jobs."""
+    return set(connection.execute(sa.select(jobs.c.id).where(jobs.c.id.in_(job_ids))).scalars())
 
 
 def list_jobs(
@@ -321,11 +332,16 @@ def enqueue_if_due(
     return at + every_ms
 
 
-def prune(connection: sa.Connection, before: int) -> int:
-    """Forget jobs that ended well before then, but never the newest of a kind: the schedule counts from it."""
+def prune(connection: sa.Connection, before: int, *, but: Collection[str] = ()) -> int:
+    """Forget jobs that ended well before then, of all kinds `but` some, and never the newest of a kind: the schedule
+    counts from it.
+    """
     newest = sa.select(sa.func.max(jobs.c.id)).group_by(jobs.c.kind)
     return connection.execute(
         sa.delete(jobs).where(
-            jobs.c.state.in_([DONE, CANCELLED]), jobs.c.finished_at < before, jobs.c.id.not_in(newest)
+            jobs.c.state.in_([DONE, CANCELLED]),
+            jobs.c.finished_at < before,
+            jobs.c.id.not_in(newest),
+            jobs.c.kind.not_in(but),
         )
     ).rowcount

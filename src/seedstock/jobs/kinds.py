@@ -87,6 +87,8 @@ class JobKind:
     """What to change about a job that needs more."""
     every_s: float | None = None
     """Set for housekeeping: a job of this kind is queued so often."""
+    lasting: bool = False
+    """Whether jobs of this kind are not forgotten some days after their end: their results are looked up."""
 
     @property
     def isolated(self) -> bool:

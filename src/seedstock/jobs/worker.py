@@ -66,6 +66,7 @@ class Worker:
         self._clock = clock
         self._stop = stop
         self._slow = frozenset(kind.name for kind in kinds.values() if kind.runs_in is not Lane.QUICK)
+        self._lasting = frozenset(kind.name for kind in kinds.values() if kind.lasting)
         self._lanes = lanes
         self._most_per_account = most_per_account
         self._random = random
@@ -144,7 +145,7 @@ class Worker:
                         priority=_HOUSEKEEPING_PRIORITY,
                     )
             if at >= self._next_prune:
-                rows.prune(connection, at - _KEEP_DONE_MS)
+                rows.prune(connection, at - _KEEP_DONE_MS, but=self._lasting)
                 self._next_prune = at + _PRUNE_MS
         self._next_housekeeping = at + _HOUSEKEEPING_MS
 

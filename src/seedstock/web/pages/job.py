@@ -13,13 +13,16 @@ from seedstock.db.job_events import EventRow
 from seedstock.db.jobs import JobRow
 from seedstock.http.routing import Call
 from seedstock.jobs.service import Summary, priority_of
-from seedstock.web.filters import duration
+from seedstock.variants.spot_checks import SPOT_CHECK, check_of
+from seedstock.web.filters import duration, size
 from seedstock.web.measured import PLOTS, plots_of, series_of
 from seedstock.web.pages.answer import moment, page_routes, redirect, show
 from seedstock.web.pages.jobs import STATES, subjects_of
+from seedstock.web.pages.spot_checks import checked_runs, finding_notice
 from seedstock.web.stage_standing import job_stages
-from seedstock.web.views.common import Fact, Link
+from seedstock.web.views.common import Fact, Link, Notice
 from seedstock.web.views.jobs import JobPage, JobState, LogLineView, SampleView
+from seedstock.web.views.spot_checks import KeptView
 from seedstock.web.views.stages import StageState
 
 routes = page_routes()
@@ -52,6 +55,20 @@ def retry(call: Call) -> Response:
     return redirect(f"/jobs/{int(call.param('id'))}")
 
 
+@routes.add("POST", "/jobs/{id:int}/spot-check", limit_bytes=20_000)
+def spot_check(call: Call) -> Response:
+    """Queue the check of a segment and go on to its page."""
+    number, _ = call.hub.spot_checks.start(call.viewer, int(call.param("id")))
+    return redirect(f"/jobs/{number}")
+
+
+@routes.add("POST", "/jobs/{id:int}/forget", limit_bytes=20_000)
+def forget(call: Call) -> Response:
+    """Remove the checkpoints that are kept, and show the job."""
+    call.hub.spot_checks.forget(call.viewer, int(call.param("id")))
+    return redirect(f"/jobs/{int(call.param('id'))}")
+
+
 def _page(call: Call, row: JobRow, said: Summary) -> JobPage:
     state, progress, result = STATES[row.state], row.progress or {}, row.result or {}
     stages = job_stages(row.id, said.stages, said.metrics, newest=said.newest, ended_as=_ENDED.get(state))
@@ -81,7 +98,40 @@ def _page(call: Call, row: JobRow, said: Summary) -> JobPage:
         may_cancel=not state.over,
         may_retry=state in {JobState.FAILED, JobState.CANCELLED},
         asked_to_stop=row.cancel_requested and not state.over,
+        finding=_finding(row),
+        segment=_segment(row),
+        kept=_kept(call, row),
     )
+
+
+def _finding(row: JobRow) -> Notice | None:
+    if row.kind != SPOT_CHECK:
+        return None
+    check = check_of(row)
+    return finding_notice(check.segment, check.finding)
+
+
+def _segment(row: JobRow) -> Link | None:
+    if row.kind != SPOT_CHECK:
+        return None
+    segment = check_of(row).segment
+    return Link(f"steps {segment.start} to {segment.stop} of job {segment.job}", f"/jobs/{segment.job}")
+
+
+def _kept(call: Call, row: JobRow) -> KeptView | None:
+    told = (row.result or {}).get("checkpoints")
+    if not told:
+        return None
+    kept = call.hub.spot_checks.find_kept(call.viewer, row.id)
+    repo = call.hub.repos.by_id(call.viewer, [told["repo_id"]]).get(told["repo_id"])
+    text = ""
+    if kept is not None:
+        text = (
+            f"{kept.checkable} of {kept.segments} segments can be run again: {size(kept.size_bytes)} of checkpoints are"
+            " kept for two weeks, if newer ones do not need the room."
+        )
+    checks = call.hub.spot_checks.of_job(call.viewer, row.id)
+    return KeptView(text, checked_runs(checks, repo.url_path if repo else ""))
 
 
 def _made(result: dict[str, Any]) -> Link | None:

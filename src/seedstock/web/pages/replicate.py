@@ -18,6 +18,7 @@ from seedstock.replications.request import Request
 from seedstock.replications.service import REPLICATE_MODEL, ReplicationProposal
 from seedstock.web.pages.answer import moment, page_routes, redirect, show
 from seedstock.web.pages.header import header_of
+from seedstock.web.pages.spot_checks import checked_runs
 from seedstock.web.stage_standing import Planned, job_stages, planned_stages, ran_stages
 from seedstock.web.views.common import Fact, Notice, NoticeKind
 from seedstock.web.views.replications import BandView, ReplicatePage, ReplicationView
@@ -83,6 +84,7 @@ def _page(call: Call, error: HubError | None = None) -> Response:
         may_run=proposal is not None and not proposal.changes,
         code=proposal.foreign_code if proposal else (),
         job_state=job.state if job else "",
+        checked=checked_runs(call.hub.spot_checks.of(call.viewer, call.repo_id()), at.repo.url_path),
         notice=Notice(NoticeKind.BAD, text) if text else None,
     )
     return show(call, page, 400 if error and call.request.method == "POST" else 200)

@@ -8,8 +8,9 @@ from typing import ClassVar
 
 import msgspec
 
-from seedstock.web.views.common import Choice, Fact, Link, Page, Pagination
+from seedstock.web.views.common import Choice, Fact, Link, Notice, Page, Pagination
 from seedstock.web.views.plots import PlotView
+from seedstock.web.views.spot_checks import KeptView
 from seedstock.web.views.stages import StagesView
 
 
@@ -96,6 +97,12 @@ class JobPage(Page, frozen=True):
     may_cancel: bool = False
     may_retry: bool = False
     asked_to_stop: bool = False
+    finding: Notice | None = None
+    """Of a spot check that has ended."""
+    segment: Link | None = None
+    """What a spot check is of."""
+    kept: KeptView | None = None
+    """Of a job that kept its checkpoints, now or once."""
     stored_state: str = ""
     """The state's name in the API."""
     groups_json: str = "[]"

@@ -9,6 +9,7 @@ import msgspec
 
 from seedstock.web.views.common import Fact, Notice, Page
 from seedstock.web.views.repos import RepoHeaderView
+from seedstock.web.views.spot_checks import CheckedRunView
 from seedstock.web.views.stages import StagesView, StageView
 
 
@@ -59,4 +60,6 @@ class ReplicatePage(Page, frozen=True):
     """Stages and inputs that run code of the recipe's author."""
     job_state: str = ""
     """Of the viewer's replication that waits or runs; `stages` shows it."""
+    checked: tuple[CheckedRunView, ...] = ()
+    """Runs that the repo was published from, of which segments were run again."""
     notice: Notice | None = None
