@@ -6,6 +6,7 @@ import atexit
 import itertools
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,6 +32,9 @@ os.environ |= {
     "OPENBLAS_NUM_THREADS": "1",
 }
 atexit.register(shutil.rmtree, os.environ["HF_HOME"], ignore_errors=True)
+
+# A shell's background jobs ignore interrupts, and so would the commands that tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples every time, and no verdict by the clock of a busy machine; HYPOTHESIS_PROFILE=deep looks further.
 hypothesis.settings.register_profile(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import signal
@@ -21,7 +22,7 @@ from tests.factories.tiny_llama import write_model
 from tests.unit.adapt.stages import conversations
 
 STEPS, SAVE_EVERY, ROWS = 320, 5, 64
-_PATIENCE_S = 90
+_PATIENCE_S = 300
 
 SPEC: dict[str, Any] = {
     "method": "sft",
@@ -147,12 +148,12 @@ class Follower:
         self.told: dict[int, dict[str, Any]] = {}
         self.ended = False
         self.breaks = 0
+        self._until_s = math.inf
         self._thread = threading.Thread(target=self._follow, daemon=True)
         self._thread.start()
 
     def _follow(self) -> None:
-        end_s = time.monotonic() + _PATIENCE_S
-        while not self.ended and time.monotonic() < end_s:
+        while not self.ended and time.monotonic() < self._until_s:
             try:
                 self._read()
             except httpx.HTTPError:
@@ -178,6 +179,7 @@ class Follower:
 
     def finish(self) -> dict[int, dict[str, Any]]:
         """All that it was told, once the job has ended."""
+        self._until_s = time.monotonic() + _PATIENCE_S
         self._thread.join(_PATIENCE_S)
         assert self.ended
         return self.told
