@@ -20,6 +20,7 @@ from tests.contract.server import ROOT, HubProcess
 from tests.factories.tiny_llama import write_model
 from tests.unit.adapt.stages import conversations
 
+pytestmark = pytest.mark.xdist_group("spot-check")  # one run serves all
 SETTINGS = {
     "steps": 3, "save_every": 1, "batch_size": 4, "max_length": 32, "lora": {"r": 2}, "held_out": 0.0,
     "sample_every": 1000,
