@@ -18,7 +18,7 @@ from huggingface_hub import HfApi
 from seedstock.recipes.outputs import content_digest, file_sha256
 from tests.contract.server import ROOT, HubProcess
 from tests.factories.tiny_llama import write_model
-from tests.unit.adapt.stages import WORDS
+from tests.unit.adapt.stages import WORDS, texts
 
 RATE = 0.03
 SETTINGS = {
@@ -87,19 +87,9 @@ def maker(hub: HubProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     write_model(folder / "base")
     found.api.create_repo("ada/parrot-base")
     found.api.upload_folder(repo_id="ada/parrot-base", folder_path=folder / "base")
-    found.api.create_repo("ada/parrot-rows", repo_type="dataset")
-    found.api.upload_file(
-        path_or_fileobj=lines(rows()),
-        path_in_repo="train.jsonl",
-        repo_id="ada/parrot-rows",
-        repo_type="dataset",
-    )
-    settings = [f"{key}={json.dumps(value)}" for key, value in SETTINGS.items()]
-    done = found.command(
-        "adapt", "--method", "sft", "--base", "ada/parrot-base", "--data", "ada/parrot-rows", "--publish", "ada/parrot",
-        "--threads", "1", *(word for text in settings for word in ("--set", text)), "--follow",
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    publish_rows(found, "ada/parrot-rows", rows())
+    words = ("--base", "ada/parrot-base", "--data", "ada/parrot-rows", "--publish", "ada/parrot")
+    make(found, "sft", SETTINGS, *words)
     test = folder / "data.jsonl"
     test.write_bytes(lines(rows()))
     found.api.upload_file(path_or_fileobj=test, path_in_repo="test/data.jsonl", repo_id="ada/parrot")
@@ -107,6 +97,20 @@ def maker(hub: HubProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     pin = f'test = {{ kind = "file", file = "test", holds = "dataset", digest = "{digest}" }}\n\n[stage.sft]'
     found.change("ada/parrot", found.recipe("ada/parrot").replace("\n[stage.sft]", f"{pin}", 1) + CLAIM)
     yield found
+
+
+def publish_rows(maker: Maker, name: str, found: list[dict[str, Any]]) -> None:
+    maker.api.create_repo(name, repo_type="dataset")
+    maker.api.upload_file(
+        path_or_fileobj=lines(found), path_in_repo="train.jsonl", repo_id=name, repo_type="dataset"
+    )
+
+
+def make(maker: Maker, method: str, settings: dict[str, Any], *words: str) -> None:
+    """A variant by `seedstock adapt`, with one thread."""
+    given = (word for key, value in settings.items() for word in ("--set", f"{key}={json.dumps(value)}"))
+    done = maker.command("adapt", "--method", method, *words, "--threads", "1", *given, "--follow")
+    assert done.returncode == 0, done.stderr
 
 
 def variant(maker: Maker, name: str, old: str, new: str) -> str:
@@ -146,22 +150,30 @@ def test_a_swapped_dataset_is_named_before_anything_runs(maker: Maker) -> None:
     assert "inputs-changed: dataset ada/parrot-rows" in maker.command("replicate", repo, "--dry-run").stdout
 
 
+def test_two_threads_come_close_and_are_not_exact(maker: Maker) -> None:
+    """On weights that are large enough for threads to share a product."""
+    architecture = {
+        "model_type": "llama", "hidden_size": 128, "intermediate_size": 384, "num_hidden_layers": 2,
+        "num_attention_heads": 4, "num_key_value_heads": 4, "max_position_embeddings": 256,
+    }  # fmt: skip
+    settings = {"steps": 8, "batch_size": 8, "max_length": 128, "held_out": 0.0, "learning_rate": 1e-3}
+    publish_rows(maker, "ada/text", texts(200))
+    data = ("--data", "ada/text", "--publish")
+    sown = settings | {"architecture": architecture}
+    make(maker, "pretrain", sown, "--tokenizer", "ada/parrot-base", *data, "ada/sown")
+    make(maker, "pretrain", settings | {"lora": None}, "--base", "ada/sown", *data, "ada/grown")
+    status, found = maker.replicate("ada/grown", "--threads", "2")
+    assert (status, found["verdict"]) == (0, "numerically-close"), found
+    assert "bit-exact" not in found["applies"]
+
+
 def test_a_reward_that_never_differs_teaches_nothing(maker: Maker) -> None:
     settings = {
         "steps": 2, "questions": 2, "group": 2, "lora": None, "max_new_tokens": 4, "max_length": 32, "held_out": 0.0,
         "sample_every": 1000, "learning_rate": 1e-5, "rewards": [{"fn": "exact", "args": {"column": "never"}}],
     }  # fmt: skip
-    never = lines([{"prompt": "in", "never": "no such words at all"}] * 8)
-    maker.api.create_repo("ada/never", repo_type="dataset")
-    maker.api.upload_file(
-        path_or_fileobj=never, path_in_repo="train.jsonl", repo_id="ada/never", repo_type="dataset"
-    )
-    words = [word for key, value in settings.items() for word in ("--set", f"{key}={json.dumps(value)}")]
-    done = maker.command(
-        "adapt", "--method", "grpo", "--base", "ada/parrot-base", "--data", "ada/never", "--publish", "ada/idle",
-        "--threads", "1", *words, "--follow",
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    publish_rows(maker, "ada/never", [{"prompt": "in", "never": "no such words at all"}] * 8)
+    make(maker, "grpo", settings, "--base", "ada/parrot-base", "--data", "ada/never", "--publish", "ada/idle")
     status, found = maker.replicate("ada/idle")
     assert (status, found["verdict"]) == (1, "no-learning"), found
 
