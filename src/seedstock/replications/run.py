@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from seedstock.adapt.launch import Launcher, StageDied, StageFailed, StageStopped
+from seedstock.adapt.methods import GIVES_DATA
 from seedstock.adapt.stage import Event
 from seedstock.core.errors import HubError, Invalid
 from seedstock.jobs.kinds import JobContext
@@ -19,6 +20,7 @@ from seedstock.recipes.outputs import describe_output, describes, list_files
 from seedstock.recipes.reading import recipe_digest
 from seedstock.recipes.recipe import Recipe
 from seedstock.recipes.record import InputFact, MetricFact, RunRecord
+from seedstock.recipes.references import holds
 from seedstock.recipes.trust import Runner
 from seedstock.recipes.verdict import Evidence, Failure, Judgement, Measured, StageFacts, judge
 from seedstock.replications.measuring import Evaluator, evaluated, metric_fact
@@ -63,6 +65,7 @@ class ReplicationRun:
         self._recipes = [seeded(whole, first + number, request.threads) for number in range(request.seeds)]
         self._runs: list[list[StageRun]] = []
         self._items: list[MetricFact] = []
+        self._known_weights: dict[Path, str | None] = {}
         self._started_ms = time.time_ns() // 1_000_000
 
     def run(self, fetch_original: FetchOriginal, owner: str) -> RunRecord | None:
@@ -127,10 +130,11 @@ class ReplicationRun:
         measured: tuple[Measured, ...] = ()
         if not comparison.bit_exact and not self._request.smoke:
             measured = tuple(self._measure(number, original) for number in range(len(self._recipe.claim)))
+        may_learn = comparison.bit_exact or not self._request.smoke  # which is too short to learn in
         return Evidence(
             comparison=comparison,
             same_seed=self._recipes[0].determinism.seed == self._recipe.determinism.seed,
-            stages=tuple(self._learning(run) for run in self._runs[0]),
+            stages=tuple(self._learning(run) for run in self._runs[0]) if may_learn else (),
             measured=measured,
         )
 
@@ -173,14 +177,31 @@ class ReplicationRun:
         """What shows that a stage learned nothing: its own word, or weights that it gave back."""
         if run.result.get("no_learning"):
             return StageFacts(stage=run.name, reward_groups=1, groups_without_variance=1)
-        base = self._context.state_dir / "seed-0" / run.name / "inputs" / "base"
-        if run.stage.op not in {"sft", "dpo", "grpo", "distil", "pretrain"} or not base.is_dir():
+        if run.stage.op in GIVES_DATA:
             return StageFacts(stage=run.name)
-        plain = _plain(base, self._folder / "compared" / f"base-{run.name}")
-        before = describe_output(plain).weights if plain else None
-        return StageFacts(
-            stage=run.name, input_weights=before, output_weights=describe_output(run.output).weights
-        )
+        made = describe_output(run.output).weights
+        given = {self._weights(folder) for folder in self._models_before(run.name)}
+        return StageFacts(stage=run.name, input_weights=made if made in given else None, output_weights=made)
+
+    def _models_before(self, stage: str) -> list[Path]:
+        """What a stage was given, and for the one that is judged whatever the recipe starts from: it may come by detours."""
+        stages, ran = self._recipe.stage, self._context.state_dir / "seed-0"
+        placed = {
+            source: ran / name / "inputs" / role
+            for name, one in stages.items()
+            for role, source in one.inputs.items()
+            if holds(self._recipe, source) != "dataset"
+        }
+        wanted = {*stages[stage].inputs.values(), *(self._recipe.inputs if stage == self._stage else ())}
+        return [placed[source] for source in placed if source in wanted]
+
+    def _weights(self, folder: Path) -> str | None:
+        """Digest of the weights of a placed model."""
+        resolved = folder.resolve()
+        if resolved not in self._known_weights:
+            plain = _plain(folder, self._folder / "compared" / f"{folder.parts[-3]}-{folder.name}")
+            self._known_weights[resolved] = describe_output(plain).weights if plain else None
+        return self._known_weights[resolved]
 
     def _say(self, event: Event) -> None:
         if event.log is not None:

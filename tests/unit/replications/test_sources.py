@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -95,22 +96,47 @@ def find(nursery: Nursery, recipe: Recipe, beside: RepoId = MIXED) -> Found:
     return sources.find(viewer, hub.reading.repo_at(viewer, beside, "main"), recipe, code_allowed=True)
 
 
-def test_a_model_made_in_its_folder_from_large_files_is_made_again_on_a_hub(
-    nursery: Nursery, tmp_path: Path
-) -> None:
+def made_again(nursery: Nursery, tmp_path: Path, recipe: str) -> dict[str, Any]:
+    """What becomes of a recipe's last stage that is run in its folder, uploaded and replicated."""
     place = tmp_path / "mixed"
     for seed, name in ((1, "one"), (2, "two")):
         write_model(place / "parents" / name, seed=seed)
-    text = pinned(place, MERGE)
-    (place / "recipe.toml").write_text(text)
+    (place / "recipe.toml").write_text(pinned(place, recipe))
     made = run_local(place / "recipe.toml", tmp_path / "work", [0], at_once=1, tell=lambda _text: None)
-    shutil.copytree(made.runs[0][0].output, place, dirs_exist_ok=True)
+    shutil.copytree(made.runs[0][-1].output, place, dirs_exist_ok=True)
     upload(nursery, place)
     number, proposal = nursery.hub.replications.start(nursery.people["bob"], MIXED, Request())
     assert proposal.changes == ()
     found = nursery.hub.replications.run(Context(tmp_path / "again"), nursery.hub.queue.get(number).spec)
     assert found is not None
+    return found
+
+
+def test_a_model_made_in_its_folder_from_large_files_is_made_again_on_a_hub(
+    nursery: Nursery, tmp_path: Path
+) -> None:
+    found = made_again(nursery, tmp_path, MERGE)
     assert (found["verdict"], found["files_match"]) == ("bit-exact", True), found
+
+
+def test_a_model_that_is_there_beforehand_is_not_made(nursery: Nursery, tmp_path: Path) -> None:
+    found = made_again(nursery, tmp_path, MERGE.replace("[0.3, 0.7]", "[0.0, 1.0]"))
+    assert found["applies"] == ("no-learning", "bit-exact")
+    assert found["reason"] == "stage mixed gave back the weights that it was given"
+
+
+def test_what_is_undone_again_is_not_made(nursery: Nursery, tmp_path: Path) -> None:
+    there = MERGE.replace("[stage.mixed]", "[stage.there]").replace(
+        "[0.3, 0.7]", "[0.0, 2.0], normalize = false"
+    )
+    back = """
+[stage.mixed]
+op = "merge"
+inputs = { model_0 = "there" }
+args = { method = "linear", weights = [0.5], normalize = false }
+"""
+    found = made_again(nursery, tmp_path, there + back)
+    assert found["applies"] == ("no-learning", "bit-exact")
 
 
 DATA = f"""\

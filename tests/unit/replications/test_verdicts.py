@@ -119,10 +119,21 @@ def test_the_page_shows_the_graph_of_the_recipe_then_of_the_run_then_what_ran(
     assert "1 stage as they ran" in over
 
 
+def test_a_run_that_learns_nothing_is_told(nursery: Nursery, tmp_path: Path) -> None:
+    settings = {**SPEC["settings"], "learning_rate": 1e-30}  # type: ignore[dict-item]
+    job = nursery.job("ada", {**SPEC, "settings": settings})
+    assert nursery.hub.variants.run(Context(tmp_path / "made"), job) is not None
+    assert replicate(nursery, tmp_path / "again")["verdict"] == "no-learning"
+    assert replicate(nursery, tmp_path / "smoke", smoke=True)["verdict"] == "no-learning"
+
+
 def test_a_smoke_run_proves_nothing_but_that_it_runs(poet: Nursery, tmp_path: Path) -> None:
     found = replicate(poet, tmp_path / "again", smoke=True)
     assert found["verdict"] == "inconclusive"
     assert [row.smoke for row in poet.hub.replications.of(poet.people["bob"], POET)] == [True]
+    change_recipe(poet, "learning_rate = 0.001", "learning_rate = 1e-30")
+    found = replicate(poet, tmp_path / "idle", smoke=True)
+    assert found["verdict"] == "inconclusive", "two steps need not teach"
 
 
 def test_more_than_the_budget_is_a_failure(poet: Nursery, tmp_path: Path) -> None:
