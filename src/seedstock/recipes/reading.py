@@ -32,6 +32,8 @@ _FORMS = {
     "sha256": (re.compile(r"[0-9a-f]{64}\Z"), "a SHA-256 of 64 hex digits"),
 }
 _PIN_HINT = "seedstock recipe pin FILE writes it"
+_ONLY = {"deterministic_algorithms": True, "cublas_workspace": ":4096:8", "tf32": False}
+"""What `adapt.run_stage` sets: a recipe can say no other."""
 _ROWS_KEYS = ("split", "columns")
 _ROWS_HINT = "say it where rows are read: in `rows` of a stage's args, in `eval` of a claim"
 
@@ -100,6 +102,11 @@ def _check_parts(located: Located, recipe: Recipe) -> None:
     if (how.device == "cuda") != (how.cublas_workspace is not None and how.tf32 is not None):
         message = 'determinism: cublas_workspace and tf32 belong to device = "cuda", and it needs both'
         raise located.error(("determinism",), message)
+    for key, only in _ONLY.items():
+        if getattr(how, key) not in (None, only):
+            shown = msgspec.json.encode(only).decode()
+            message = f"determinism.{key}: stages run with {shown} and nothing else"
+            raise located.error(("determinism", key), message)
     files: list[tuple[Path, str]] = [
         (("inputs", name, "file"), item.file)
         for name, item in recipe.inputs.items()

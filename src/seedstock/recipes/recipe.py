@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from seedstock.adapt.methods import Count, Metric, Seed, Size
+from seedstock.adapt.methods import Count, Metric, Seed
 from seedstock.adapt.rewards.registry import admins_rewards
 
 SCHEMA = "hub-recipe/1"
@@ -50,8 +50,6 @@ class Budget(_Part, frozen=True, kw_only=True):
 
     cpu_s: Count
     memory_mb: Count
-    gpu_s: Size = 0
-    disk_mb: Size = 0
 
 
 class Determinism(_Part, frozen=True, kw_only=True):

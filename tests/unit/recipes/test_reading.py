@@ -51,6 +51,13 @@ def test_a_recipe_is_read_with_its_arguments_in_one_form() -> None:
             'device = "cuda"',
             ': determinism: cublas_workspace and tf32 belong to device = "cuda", and it needs both',
         ),
+        ('device = "cpu"', 'device = "cuda"\ncublas_workspace = ":16:8"\ntf32 = false',
+         ': determinism.cublas_workspace: stages run with ":4096:8" and nothing else'),
+        ('device = "cpu"', 'device = "cuda"\ncublas_workspace = ":4096:8"\ntf32 = true',
+         ": determinism.tf32: stages run with false and nothing else"),
+        ("deterministic_algorithms = true", "deterministic_algorithms = false",
+         ":L:28: determinism.deterministic_algorithms: stages run with true and nothing else"),
+        ("memory_mb = 2048", "memory_mb = 2048, gpu_s = 5", ":L:43: unknown key budget.gpu_s (did you mean cpu_s?)"),
         ('data = "cold"', 'data = "cald"', ":L:34: stage.sft.inputs.data: no input and no stage is called 'cald'"
          " (did you mean cold?)"),
         ('data = "cold"', 'data = "small"', ":L:34: stage.sft.inputs.data: small is a model, and data takes a dataset"),
