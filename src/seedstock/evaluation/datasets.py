@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import msgspec
@@ -13,6 +14,7 @@ from seedstock.core.errors import EntryNotFound, Invalid
 from seedstock.core.names import RepoId
 from seedstock.core.viewer import Viewer
 from seedstock.evaluation.items import Item, sha256_of
+from seedstock.evaluation.row_count import Count, Order, count_isolated
 from seedstock.evaluation.task_file import TASK_FILE, TaskFile, read_items, read_task
 from seedstock.hub.reading import Reading, RepoAt
 from seedstock.hub.repos import repo_id_of
@@ -58,6 +60,17 @@ class DatasetSuites:
         self, viewer: Viewer, found: DatasetTask, folder: Path, seed: int, limit: int | None
     ) -> list[Item]:
         """The questions. Rows of strangers are parsed here: for a job's own process. Raises Invalid."""
+        self._place(viewer, found, folder)
+        return read_items(found.task, folder, seed, limit)
+
+    def count(self, viewer: Viewer, found: DatasetTask, seed: int, limit: int | None) -> Count | None:
+        """How much there would be to read; None where that takes too long to find out. Raises Invalid."""
+        with tempfile.TemporaryDirectory(prefix="seedstock-rows-") as folder:
+            self._place(viewer, found, Path(folder))
+            return count_isolated(Order(found.task, folder, seed, limit))
+
+    def _place(self, viewer: Viewer, found: DatasetTask, folder: Path) -> None:
+        """Lay out the files of rows. Raises Invalid."""
         rows = [
             entry for entry in found.at.entries if not entry.is_tree and format_of(entry.path) is not None
         ]
@@ -76,4 +89,3 @@ class DatasetSuites:
                 target.write_bytes(file.data)
             elif entry.digest is not None:
                 target.symlink_to(self._content.materialise(entry.digest).absolute())
-        return read_items(found.task, folder, seed, limit)

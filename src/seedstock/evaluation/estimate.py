@@ -7,6 +7,7 @@ import msgspec
 from seedstock.evaluation.catalogue import Suite, get_suite
 from seedstock.evaluation.items import MAX_ITEMS
 from seedstock.evaluation.request import Plan
+from seedstock.evaluation.row_count import Count
 
 _BYTES_OF_A_TOKEN = 4
 
@@ -17,16 +18,18 @@ class Estimate(msgspec.Struct, frozen=True):
     requests: int
     """At most: one for each question, and a greeting that shows whether the model answers."""
     prompt_tokens: int | None
-    """About, from the length of the text; None of a dataset, whose rows the job reads."""
+    """About, from the length of the text; None of a dataset whose rows were not counted."""
     answer_tokens: int
     """At most: every answer as long as it may be."""
 
 
-def estimate(plan: Plan) -> Estimate:
-    """What a plan would take. Raises NotFound (the suite)."""
+def estimate(plan: Plan, rows: Count | None = None) -> Estimate:
+    """What a plan would take, with the count of its dataset's rows if that is known. Raises NotFound (the suite)."""
     questions, most = plan.limit or MAX_ITEMS, plan.sampling.max_tokens
     if plan.dataset_id is not None:
-        return Estimate(questions + 1, None, (questions + 1) * most)
+        asked = rows.questions if rows else questions
+        read = rows.size_bytes // _BYTES_OF_A_TOKEN if rows else None
+        return Estimate(asked + 1, read, (asked + 1) * most)
     return of_suite(get_suite(plan.suite), plan.seed, questions, most)
 
 

@@ -70,7 +70,7 @@ def run(
             stdin=asked,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=_environment(order.log_dir),
+            env=environment(order.log_dir),
             cwd=order.log_dir,
         )
         try:
@@ -84,7 +84,7 @@ def run(
                     pipe.close()
 
 
-def _environment(home: str) -> dict[str, str]:
+def environment(home: str) -> dict[str, str]:
     """Nothing of ours but the way to Python: no setting of a user's, no key, no proxy, no other hub."""
     path = os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path)
     kept = {name: os.environ[name] for name in _KEPT if name in os.environ}

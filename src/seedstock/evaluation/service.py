@@ -22,6 +22,7 @@ from seedstock.core.viewer import Viewer
 from seedstock.db.repos import RepoRow
 from seedstock.evaluation.catalogue import get_suite
 from seedstock.evaluation.datasets import DatasetSuites, DatasetTask
+from seedstock.evaluation.estimate import Estimate, estimate
 from seedstock.evaluation.items import Item
 from seedstock.evaluation.process import check_installed
 from seedstock.evaluation.request import Closed, Plan, Request, dataset_of
@@ -97,6 +98,13 @@ class Evaluations:
             viewer, EVALUATE_MODEL, spec, priority=request.priority, repo_id=repo, max_attempts=3
         )
         return number, plan
+
+    def estimate(self, viewer: Viewer, plan: Plan) -> Estimate:
+        """What a plan would take; rows of a dataset are read for it. Raises Invalid naming one that cannot be asked."""
+        if plan.dataset_id is None:
+            return estimate(plan)
+        found = self._opened(viewer, plan.dataset_id, plan)
+        return estimate(plan, self._datasets.count(viewer, found, plan.seed, plan.limit))
 
     def run(self, context: JobContext, spec: dict[str, Any]) -> dict[str, Any] | None:
         """The job: ask what was not asked yet, judge, file. Every right is checked anew. None when told to stop."""
@@ -180,15 +188,15 @@ class Evaluations:
                     f"The suite {plan.suite} has changed since this was asked for", hint="ask again"
                 )
             return suite.generate(plan.seed, plan.limit or suite.default_items)
-        dataset = self._dataset(viewer, plan.dataset_id)
-        found = self._datasets.open(viewer, repo_id_of(dataset), plan.dataset_commit or "")
+        found = self._opened(viewer, plan.dataset_id, plan)
         return self._datasets.items(viewer, found, context.state_dir / "rows", plan.seed, plan.limit)
 
-    def _dataset(self, viewer: Viewer, number: int) -> RepoRow:
-        found = self._repos.by_id(viewer, [number]).get(number)
+    def _opened(self, viewer: Viewer, dataset_id: int, plan: Plan) -> DatasetTask:
+        """The plan's dataset, under its present name."""
+        found = self._repos.by_id(viewer, [dataset_id]).get(dataset_id)
         if found is None:
             raise RepoNotFound("The dataset is not there any more")
-        return found
+        return self._datasets.open(viewer, repo_id_of(found), plan.dataset_commit or "")
 
 
 def _subject(

@@ -57,16 +57,21 @@ def read_items(task: TaskFile, folder: Path, seed: int, limit: int | None) -> li
 
     Raises Invalid naming the row that cannot be read.
     """
-    items = list(_iter_items(task, folder))
-    if not items:
+    items = list(iter_items(task, folder))
+    return [items[number] for number in drawn(len(items), seed, limit)]
+
+
+def drawn(count: int, seed: int, limit: int | None) -> list[int]:
+    """The numbers of the rows that are asked, of so many. Raises Invalid where there are none."""
+    if not count:
         raise Invalid("The dataset has no rows to ask")
-    if limit is not None and limit < len(items):
-        drawn = random.Random(f"rows:{seed}").sample(range(len(items)), limit)  # noqa: S311 - reproducible, no secret
-        items = [items[number] for number in sorted(drawn)]
-    return items
+    if limit is None or limit >= count:
+        return list(range(count))
+    return sorted(random.Random(f"rows:{seed}").sample(range(count), limit))  # noqa: S311 - reproducible, no secret
 
 
-def _iter_items(task: TaskFile, folder: Path) -> Iterator[Item]:
+def iter_items(task: TaskFile, folder: Path) -> Iterator[Item]:
+    """The items of all rows, one at a time. Raises Invalid."""
     number = 0
     for name in choose_files(folder, task.files, task.split):
         for place, row in iter_rows(folder, name):

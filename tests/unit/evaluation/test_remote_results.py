@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
 import pytest
+from httpx import Response
 from starlette.testclient import TestClient
 
 from seedstock.core.errors import Forbidden, Invalid, NotFound, Unauthenticated
+from seedstock.core.names import RepoType
 from seedstock.core.viewer import ANONYMOUS, TokenRole, Viewer
 from seedstock.db.evaluations import EvaluationRow
 from seedstock.evaluation.catalogue import SUITES
@@ -16,6 +19,8 @@ from seedstock.evaluation.items import SampleLine
 from seedstock.evaluation.request import Request
 from seedstock.evaluation.run import Found, endpoint_of
 from seedstock.http.app import build_app
+from seedstock.hub.commits import CommitMessage
+from seedstock.hub.operations import Put
 from seedstock.remotes.remote import Change, NewRemote
 from seedstock.run.remote.upstream import ApiKind, RemoteName
 from seedstock.wiring import Hub
@@ -169,6 +174,41 @@ def test_what_is_sent_is_what_the_api_takes(rack: Rack) -> None:
     assert endpoint_of("", own).sampling.parameters == {"max_completion_tokens": 900}
     assert own.sampling.digest != there.sampling.digest
     assert (estimate(own).requests, estimate(own).answer_tokens) == (4, 3600)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_an_estimate_counts_the_rows_of_a_dataset(rack: Rack) -> None:
+    ada, words = rack.people["ada"], [f"{'very ' * number}long" for number in range(40)]
+    data = rack.repo("ada/questions", type=RepoType.DATASET, private=True)
+
+    def publish(rows: list[dict[str, object]]) -> None:
+        row, ref = rack.hub.writing.begin(ada, data, "main")
+        files = {
+            "eval.yaml": b"prompt: 'Say {word}.'\nanswer: word\nmax_tokens: 50\n",
+            "test.jsonl": b"".join(msgspec.json.encode(one) + b"\n" for one in rows),
+        }
+        oids = rack.hub.writing.store_blobs(row, list(files.values()))
+        puts = [Put(path, oid) for path, oid in zip(files, oids, strict=True)]
+        rack.hub.writing.commit(ada, row, ref, CommitMessage("rows"), puts)
+
+    publish([{"word": word} for word in words])
+    address, headers = "/api/models/remote/rack/small", {"Authorization": f"Bearer {rack.tokens['ada']}"}
+    with TestClient(build_app(rack.hub), base_url=BASE) as client:
+
+        def asked(**more: object) -> Response:
+            body = {"suite": "datasets/ada/questions", **more}
+            return client.post(f"{address}/evaluate?dry_run=true", json=body, headers=headers)
+
+        found = asked().json()["estimate"]
+        size_bytes = sum(len(f"Say {word}.") for word in words)
+        assert (found["requests"], found["answer_tokens"]) == (41, 41 * 50)
+        assert found["prompt_tokens"] == size_bytes // 4
+        assert f"about {size_bytes // 4:,} tokens to read" in found["text"]
+        some = asked(limit=3).json()["estimate"]
+        assert (some["requests"], 0 < some["prompt_tokens"] < size_bytes // 8) == (4, True)
+        publish([{"word": "one"}, {"word": None}])
+        refused = asked()
+        assert (refused.status_code, "test.jsonl" in refused.json()["error"]) == (400, True)
 
 
 def test_pages_and_api_name_it_by_its_id(rack: Rack) -> None:

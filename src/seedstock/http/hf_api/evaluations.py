@@ -12,7 +12,7 @@ from seedstock.core.errors import Invalid
 from seedstock.core.names import RepoId
 from seedstock.evaluation.boards import Board, Ranked, Result
 from seedstock.evaluation.catalogue import SUITES
-from seedstock.evaluation.estimate import estimate, in_words
+from seedstock.evaluation.estimate import Estimate, estimate, in_words
 from seedstock.evaluation.request import Plan, Request
 from seedstock.http.routing import Call, Routes, json_response
 from seedstock.run.remote.upstream import RemoteName
@@ -32,14 +32,15 @@ def _at(suffix: str) -> list[str]:
 def evaluate(call: Call) -> Response:
     """Ask a model the questions of a suite: JSON `{"suite": "arithmetic", "revision"?, "file"?, "limit"?, "seed"?, "write_card"?, ...}`.
 
-    Answers 202 and a job; `estimate` says how much would be asked at most. With `?dry_run=true` nothing is.
+    Answers 202 and a job; `estimate` says how much would be asked at most. With `?dry_run=true` nothing is, and a dataset's rows are counted for it.
     """
     request = call.json(Request)
     evaluations = call.hub.evaluations
     if call.flag("dry_run"):
-        return json_response(_planned(evaluations.plan(call.viewer, _model(call), request)))
+        plan = evaluations.plan(call.viewer, _model(call), request)
+        return json_response(_planned(plan, evaluations.estimate(call.viewer, plan)))
     number, plan = evaluations.start(call.viewer, _model(call), request, call.base_url)
-    answer = {"job": number, "status": f"{call.base_url}/api/jobs/{number}"} | _planned(plan)
+    answer = {"job": number, "status": f"{call.base_url}/api/jobs/{number}"} | _planned(plan, estimate(plan))
     return json_response(answer, 202)
 
 
@@ -124,12 +125,11 @@ def _found(call: Call) -> Result:
     return call.hub.evaluations.results.get_of(call.viewer, _model(call), int(call.param("id")))
 
 
-def _planned(plan: Plan) -> dict[str, Any]:
+def _planned(plan: Plan, expected: Estimate) -> dict[str, Any]:
     shown: dict[str, Any] = msgspec.to_builtins(plan)
     del shown["dataset_id"]
     if plan.closed is not None:
         del shown["closed"]["remote_id"]
-    expected = estimate(plan)
     said = {"estimate": msgspec.to_builtins(expected) | {"text": in_words(expected)}}
     return shown | {"model": plan.model} | said
 
