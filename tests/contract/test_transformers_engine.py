@@ -225,11 +225,18 @@ def test_a_killed_engine_is_an_error_and_the_next_request_works(
     # More than connections hold, so that the engine is still at it, however slowly this reads.
     large: dict[str, Any] = {"n": 4, "logprobs": True, "top_logprobs": 20}
     stream = client.chat.completions.create(**asked, **large, stream=True)
+    killed: list[int] = []
     with pytest.raises(openai.APIError):
         for number, _ in enumerate(stream):
             if number == 3:
-                for pid in _engines_of(hub):
+                killed = _engines_of(hub)
+                for pid in killed:
                     os.kill(pid, signal.SIGKILL)
+    # The supervisor has waited for it, and so knows: a request that comes before is tried again once only.
+    deadline_s = time.monotonic() + 60
+    while any(Path(f"/proc/{pid}").exists() for pid in killed):
+        assert time.monotonic() < deadline_s
+        time.sleep(0.05)
     assert client.chat.completions.create(**asked | {"max_tokens": 2}).choices
 
 
