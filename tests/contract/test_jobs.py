@@ -19,7 +19,7 @@ import pytest
 from seedstock.cli.hub_client import HubClient
 from seedstock.cli.job_follower import follow, parse_events
 from seedstock.core.clock import DAY_MS, now_ms
-from seedstock.db import accounts, job_claims, job_events
+from seedstock.db import accounts, job_attempts, job_claims, job_events
 from seedstock.db import jobs as rows
 from seedstock.db.engine import Database, default_url
 from tests.contract.server import ROOT, HubProcess
@@ -56,7 +56,9 @@ class Pretender:
     def end(self, number: int) -> None:
         with self.database.write() as connection:
             job_events.add(connection, number, [(now_ms(), "log", "goodbye", None)])
-            assert rows.finish(connection, number, "test", rows.DONE, now_ms(), result={"repo": "ada/m"})
+            assert job_attempts.finish(
+                connection, number, "test", rows.DONE, now_ms(), result={"repo": "ada/m"}
+            )
 
 
 @pytest.fixture
@@ -242,7 +244,7 @@ def test_the_exit_code_tells_the_outcome(hub: HubProcess, http: httpx.Client, pr
     for state, code in ((rows.DEAD, 1), (rows.CANCELLED, 5)):
         number = pretender.begin()
         with pretender.database.write() as connection:
-            rows.finish(connection, number, "test", state, now_ms(), error="no luck")
+            job_attempts.finish(connection, number, "test", state, now_ms(), error="no luck")
         done = command(hub, "follow", str(number))
         assert (done.returncode, "Traceback" in done.stderr) == (code, False)
 

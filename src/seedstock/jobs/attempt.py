@@ -15,8 +15,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from seedstock.core.clock import Clock
+from seedstock.db import job_attempts
 from seedstock.db import job_events as events
-from seedstock.db import jobs as rows
 from seedstock.db.engine import Database
 from seedstock.db.jobs import JobRow
 from seedstock.jobs.events import Said, Stream, clean_text
@@ -121,8 +121,8 @@ class Attempt:
                     asked = self._beat(lease_s)
                 else:
                     with self._database.read() as connection:
-                        asked = rows.look(connection, self.job.id, self.owner)
-            except rows.HICCUPS as error:
+                        asked = job_attempts.look(connection, self.job.id, self.owner)
+            except job_attempts.HICCUPS as error:
                 log.warning("job %d: no heartbeat: %s", self.job.id, error)
                 beat_at_s = 0.0
                 asked = None if self.lease_is_over() else False
@@ -144,10 +144,10 @@ class Attempt:
         try:
             with self._database.write() as connection:
                 until = self._clock() + int(lease_s * 1000)
-                asked = rows.heartbeat(connection, self.job.id, self.owner, until)
+                asked = job_attempts.heartbeat(connection, self.job.id, self.owner, until)
                 if asked is not None:
                     self._store(connection, said, progress)
-        except rows.HICCUPS:
+        except job_attempts.HICCUPS:
             self._stream.put_back(said)
             with self._lock:
                 self._progress = self._progress or progress
@@ -158,7 +158,7 @@ class Attempt:
     def _store(self, connection: sa.Connection, said: list[Said], progress: dict[str, Any] | None) -> None:
         events.add(connection, self.job.id, [(one.at, one.kind, one.text, one.data) for one in said])
         if progress:
-            rows.set_progress(connection, self.job.id, self.owner, progress)
+            job_attempts.set_progress(connection, self.job.id, self.owner, progress)
 
     def end(self) -> None:
         """Stop extending the lease."""
@@ -171,7 +171,7 @@ class Attempt:
         said = self._stream.take()
         try:
             # Locked, so that no later attempt can have stored anything before this: readers go by the order of ids.
-            if rows.hold(connection, self.job.id, self.owner):
+            if job_attempts.hold(connection, self.job.id, self.owner):
                 self._store(connection, said, self._progress)
         finally:
             self._stream.put_back(said)  # the transaction may fail yet and be tried again

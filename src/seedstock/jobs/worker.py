@@ -22,7 +22,7 @@ import sqlalchemy as sa
 
 from seedstock.core.clock import DAY_MS, Clock
 from seedstock.core.errors import HubError
-from seedstock.db import job_claims
+from seedstock.db import job_attempts, job_claims
 from seedstock.db import jobs as rows
 from seedstock.db.engine import Database
 from seedstock.db.jobs import JobRow
@@ -98,7 +98,7 @@ class Worker:
             while not self._stop.is_set():
                 try:
                     busy = self.step(**which)
-                except rows.HICCUPS as error:
+                except job_attempts.HICCUPS as error:
                     log.warning("worker waits: %s", error)
                     busy, pause_s = False, IDLE_POLL_S
                 if busy:
@@ -133,7 +133,7 @@ class Worker:
         if at < self._next_housekeeping:
             return
         with self._database.write() as connection:
-            rows.expire(connection, at)
+            job_attempts.expire(connection, at)
             for kind in self._kinds.values():
                 if kind.every_s and at >= self._next_run.get(kind.name, 0):
                     self._next_run[kind.name] = rows.enqueue_if_due(
@@ -196,7 +196,7 @@ class Worker:
     def _give_back(self, attempt: Attempt, run_after: int, *, error: str | None, counts: bool) -> None:
         self._write(
             attempt,
-            lambda connection: rows.give_back(
+            lambda connection: job_attempts.give_back(
                 connection, attempt.job.id, attempt.owner, run_after, error=error, counts=counts
             ),
         )
@@ -211,7 +211,7 @@ class Worker:
     ) -> None:
         ended = self._write(
             attempt,
-            lambda connection: rows.finish(
+            lambda connection: job_attempts.finish(
                 connection, attempt.job.id, attempt.owner, state, self._clock(), result=result, error=error
             ),
         )
@@ -226,7 +226,7 @@ class Worker:
                 with self._database.write() as connection:
                     attempt.store_rest(connection)
                     kept = change(connection)
-            except rows.HICCUPS as error:
+            except job_attempts.HICCUPS as error:
                 if attempt.lease_is_over():
                     log.error("job %d: its outcome is lost, it will run again: %s", attempt.job.id, error)
                     return False

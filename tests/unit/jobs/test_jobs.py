@@ -22,8 +22,7 @@ from seedstock.core.errors import (
     Unauthenticated,
     Unavailable,
 )
-from seedstock.db import job_claims
-from seedstock.db import jobs as rows
+from seedstock.db import job_attempts, job_claims
 from seedstock.db.engine import Database
 from seedstock.jobs.kinds import JobContext, JobKind
 from seedstock.jobs.queue import Queue
@@ -147,20 +146,20 @@ def test_a_lost_lease_is_taken_over_and_fenced(database: Database, clock: Time, 
         assert job_claims.claim(connection, "other", clock(), 1000) is None
     clock.now += 2000
     with database.write() as connection:
-        assert rows.expire(connection, clock()) == 1
+        assert job_attempts.expire(connection, clock()) == 1
         assert job_claims.claim(connection, "second", clock(), 1000) is not None
     with database.write() as connection:
-        assert rows.heartbeat(connection, number, "first", clock() + 1000) is None
-        assert not rows.finish(connection, number, "first", "done", clock())
-        assert rows.heartbeat(connection, number, "second", clock() + 1000) is False
-        assert rows.finish(connection, number, "second", "done", clock())
+        assert job_attempts.heartbeat(connection, number, "first", clock() + 1000) is None
+        assert not job_attempts.finish(connection, number, "first", "done", clock())
+        assert job_attempts.heartbeat(connection, number, "second", clock() + 1000) is False
+        assert job_attempts.finish(connection, number, "second", "done", clock())
 
 
 def test_silence_buries_a_job_that_has_no_attempt_left(database: Database, clock: Time, queue: Queue) -> None:
     number = queue.enqueue("k", {}, max_attempts=1)
     with database.write() as connection:
         job_claims.claim(connection, "first", clock(), 1000)
-        rows.expire(connection, clock() + 2000)
+        job_attempts.expire(connection, clock() + 2000)
     assert queue.get(number).state == "dead"
 
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 
 import pytest
 
-from seedstock.db import job_claims
+from seedstock.db import job_attempts, job_claims
 from seedstock.db import jobs as rows
 from seedstock.db.engine import Database
 
@@ -97,7 +97,7 @@ def test_a_cancelled_job_of_a_dead_worker_is_not_run_again(database: Database) -
     take(database)
     with database.write() as connection:
         rows.request_cancel(connection, job_id, NOW)
-        assert rows.expire(connection, NOW + 2000) == 1
+        assert job_attempts.expire(connection, NOW + 2000) == 1
     job = get(database, job_id)
     assert (job.state, job.finished_at) == ("cancelled", NOW + 2000)
 
@@ -110,11 +110,11 @@ def test_a_job_is_expired_by_one_worker(database: Database) -> None:
 
     def expire() -> int:
         with database.write() as connection:
-            return rows.expire(connection, NOW + 2000)
+            return job_attempts.expire(connection, NOW + 2000)
 
     with ThreadPoolExecutor(1) as pool:
         with database.write() as connection:
-            assert rows.expire(connection, NOW + 2000) == 3
+            assert job_attempts.expire(connection, NOW + 2000) == 3
             other = pool.submit(expire)
             wait([other], 0.3)
         assert other.result(20) == 0
@@ -159,7 +159,7 @@ def test_a_recurring_kind_waits_for_its_last_run(database: Database) -> None:
     with database.read() as connection:
         assert rows.count_by_state(connection) == {"running": 1}
     with database.write() as connection:
-        rows.finish(connection, job.id, "w", rows.DONE, NOW + 91_000)
+        job_attempts.finish(connection, job.id, "w", rows.DONE, NOW + 91_000)
     due(database, NOW + 92_000)
     with database.read() as connection:
         assert rows.count_by_state(connection) == {"done": 1, "queued": 1}
@@ -171,7 +171,7 @@ def test_pruning_keeps_the_newest_of_a_kind_and_all_that_is_not_over(database: D
         job = take(database)
         assert job is not None
         with database.write() as connection:
-            rows.finish(connection, job.id, "w", rows.DONE, NOW)
+            job_attempts.finish(connection, job.id, "w", rows.DONE, NOW)
     waiting = put(database, "other")
     with database.write() as connection:
         assert rows.prune(connection, NOW) == 0

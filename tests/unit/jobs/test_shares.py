@@ -11,7 +11,7 @@ from seedstock.accounts.service import Accounts
 from seedstock.core.clock import now_ms
 from seedstock.core.errors import Conflict, Forbidden, Invalid, LimitExceeded, NotFound, Unauthenticated
 from seedstock.core.viewer import ANONYMOUS, TokenRole, Viewer
-from seedstock.db import job_claims
+from seedstock.db import job_attempts, job_claims
 from seedstock.db import jobs as rows
 from seedstock.db.engine import Database
 from seedstock.jobs.kinds import JobKind, Lane
@@ -53,7 +53,7 @@ def test_an_account_with_a_running_job_waits_behind_one_without(database: Databa
     assert not has_due(database, 2)
     assert has_due(database, 3)
     with database.write() as connection:
-        assert rows.finish(connection, first, "w", rows.DONE, now_ms())
+        assert job_attempts.finish(connection, first, "w", rows.DONE, now_ms())
     assert has_due(database, 2)
     assert take(database) == third
 

@@ -16,8 +16,7 @@ import pytest
 import sqlalchemy as sa
 
 from seedstock.core.clock import now_ms
-from seedstock.db import job_claims
-from seedstock.db import jobs as rows
+from seedstock.db import job_attempts, job_claims
 from seedstock.db.engine import Database
 from seedstock.jobs import attempt
 from seedstock.jobs.kinds import JobContext, JobKind, Lane
@@ -249,7 +248,7 @@ def test_sigterm_lets_a_job_save_its_state_and_gives_it_back(
 def test_outcomes_of_a_taken_over_job_are_dropped(database: Database, queue: Queue, tmp_path: Path) -> None:
     def work(_context: JobContext, _spec: dict[str, Any]) -> dict[str, Any]:
         with database.write() as connection:
-            rows.expire(connection, now_ms() + LEASE_MS + 1000)
+            job_attempts.expire(connection, now_ms() + LEASE_MS + 1000)
             assert job_claims.claim(connection, "other", now_ms() + 2 * LEASE_MS, 1000) is not None
         return {"by": "the slow one"}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from seedstock.core.clock import now_ms
-from seedstock.db import job_claims, jobs
+from seedstock.db import job_attempts, job_claims
 from seedstock.db import lineage as rows
 from tests.factories.toy_models import toy_llama
 from tests.unit.lineage.conftest import Family
@@ -26,7 +26,7 @@ def test_an_analysis_whose_process_was_killed_has_failed(family: Family, end: st
         rows.put_status(connection, job.spec["repo_id"], job.spec["commit"], "running", now)
     assert family.lineage("ada/base").status == "running"
     with family.hub.database.write() as connection:
-        jobs.finish(connection, job.id, "worker", end, now, error="The job's process was killed")
+        job_attempts.finish(connection, job.id, "worker", end, now, error="The job's process was killed")
     found = family.lineage("ada/base")
     assert found.status == "failed"
     assert found.error is not None
@@ -41,7 +41,9 @@ def test_an_analysis_that_is_tried_again_is_not_over(family: Family) -> None:
     with family.hub.database.write() as connection:
         job = job_claims.claim(connection, "worker", now, 1000, only=["analyse_lineage"])
         assert job is not None
-        jobs.give_back(connection, job.id, "worker", now + 60_000, error="The store is away", counts=False)
+        job_attempts.give_back(
+            connection, job.id, "worker", now + 60_000, error="The store is away", counts=False
+        )
     assert family.lineage("ada/base").status == "queued"
     with family.hub.database.read() as connection:
         assert rows.count_pending(connection, [family.lineage("ada/base").repo.id]) == 1

@@ -10,8 +10,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from seedstock.core.viewer import TokenRole, Viewer
-from seedstock.db import job_claims, job_events
-from seedstock.db import jobs as rows
+from seedstock.db import job_attempts, job_claims, job_events
 from seedstock.db.job_events import EventRow
 from seedstock.http.app import build_app
 from seedstock.web.line_chart import figure, line_chart
@@ -87,7 +86,7 @@ def test_ten_thousand_metrics_are_shown_fast(hub: Any) -> None:
     said.append((0, "sample", "", {"step": 9, "prompt": "<script>", "text": "</pre>"}))
     with hub.database.write() as connection:
         job_events.add(connection, number, said)
-        rows.set_progress(connection, number, "w", {"fraction": 0.5, "message": "<u>", "eta_s": 600})
+        job_attempts.set_progress(connection, number, "w", {"fraction": 0.5, "message": "<u>", "eta_s": 600})
     began_s = time.process_time()
     page = client.get(f"/jobs/{number}").text
     assert time.process_time() - began_s < 2
