@@ -1,4 +1,4 @@
-"""Queries about repositories and their refs, likes and download counts."""
+"""Repositories as rows: found by name or number, added, changed, copied; their tags, and where old names lead."""
 
 from __future__ import annotations
 
@@ -71,13 +71,6 @@ class RepoRow(msgspec.Struct, frozen=True):
         return RepoType(self.type).url_prefix + self.repo_id
 
 
-class RefRow(msgspec.Struct, frozen=True):
-    """A ref: full name and the commit it points at."""
-
-    name: str
-    oid: str
-
-
 repo_select = sa.select(*repos.c, accounts.c.name.label("namespace")).join(
     accounts, accounts.c.id == repos.c.namespace_id
 )
@@ -97,9 +90,6 @@ _FIND_MOVED = repo_select.join(repo_redirects, repo_redirects.c.repo_id == repos
     repo_redirects.c.type == sa.bindparam("type"),
     repo_redirects.c.namespace_key == sa.bindparam("namespace"),
     repo_redirects.c.name_key == sa.bindparam("name"),
-)
-_FIND_REFS = sa.select(refs.c.name, refs.c.oid).where(
-    refs.c.repo_id == sa.bindparam("repo_id"), refs.c.name.in_(sa.bindparam("names", expanding=True))
 )
 _LIKES_REPO = sa.select(likes.c.repo_id).where(
     likes.c.repo_id == sa.bindparam("repo_id"), likes.c.account_id == sa.bindparam("account_id")
@@ -197,50 +187,6 @@ def clear_redirect(connection: sa.Connection, type: str, namespace: str, name: s
     )
 
 
-def list_refs(connection: sa.Connection, repo_id: int) -> list[RefRow]:
-    """Every ref of a repo, by name."""
-    rows = connection.execute(
-        sa.select(refs.c.name, refs.c.oid).where(refs.c.repo_id == repo_id).order_by(refs.c.name)
-    )
-    return [RefRow(*row) for row in rows]
-
-
-def find_refs(connection: sa.Connection, repo_id: int, names: Sequence[str]) -> dict[str, str]:
-    """Those of the named refs that exist: full name to commit."""
-    rows = connection.execute(_FIND_REFS, {"repo_id": repo_id, "names": list(names)})
-    return {row.name: row.oid for row in rows}
-
-
-def lock_ref(connection: sa.Connection, repo_id: int, name: str) -> str | None:
-    """Where a ref points, locked against other writers until the transaction ends; None if absent."""
-    return connection.execute(
-        sa.select(refs.c.oid).where(refs.c.repo_id == repo_id, refs.c.name == name).with_for_update()
-    ).scalar()
-
-
-def insert_ref(
-    connection: sa.Connection, repo_id: int, name: str, oid: str, message: str | None = None
-) -> None:
-    """Create a ref; raises sqlalchemy IntegrityError if it exists."""
-    connection.execute(sa.insert(refs).values(repo_id=repo_id, name=name, oid=oid, message=message))
-
-
-def move_ref(connection: sa.Connection, repo_id: int, name: str, old: str, new: str) -> bool:
-    """Compare-and-swap a ref; False if it was not at `old`."""
-    result = connection.execute(
-        sa.update(refs)
-        .where(refs.c.repo_id == repo_id, refs.c.name == name, refs.c.oid == old)
-        .values(oid=new)
-    )
-    return result.rowcount == 1
-
-
-def delete_ref(connection: sa.Connection, repo_id: int, name: str) -> bool:
-    """Remove a ref; False if there was none."""
-    result = connection.execute(sa.delete(refs).where(refs.c.repo_id == repo_id, refs.c.name == name))
-    return result.rowcount == 1
-
-
 def replace_tags(connection: sa.Connection, repo_id: int, tags: Iterable[str]) -> None:
     """Set the tags that listings filter by."""
     connection.execute(sa.delete(repo_tags).where(repo_tags.c.repo_id == repo_id))
@@ -319,12 +265,3 @@ def liked_by(
         .offset(offset)
     )
     return [(_repo_row(row[:-1]), row[-1]) for row in rows]
-
-
-def first_ref_below(connection: sa.Connection, repo_id: int, prefix: str) -> str | None:
-    """Some ref whose name starts with `prefix`, or None."""
-    return connection.execute(
-        sa.select(refs.c.name).where(
-            refs.c.repo_id == repo_id, refs.c.name.startswith(prefix, autoescape=True)
-        )
-    ).scalar()

@@ -12,10 +12,10 @@ from seedstock.content.service import Content
 from seedstock.core.errors import EntryNotFound, UnsupportedFormat
 from seedstock.core.names import RepoId
 from seedstock.core.viewer import Viewer
-from seedstock.db import git, repos
+from seedstock.db import git, refs
 from seedstock.db.engine import Database
 from seedstock.db.git import CommitRow
-from seedstock.db.repos import RefRow
+from seedstock.db.refs import RefRow
 from seedstock.hub import revisions
 from seedstock.hub.metadata import ContentReader
 from seedstock.hub.reading import FileAt, Reading, RepoAt, check_file
@@ -101,7 +101,7 @@ class Browsing:
         revision, path = revisions.split(connection, repo, rest.strip("/"))
         at = self._reading.repo_at_on(connection, viewer, repo, revision)
         written = rest.strip("/")[: -len(path) or None].rstrip("/") if path else rest.strip("/")
-        return Place(at, written, path.strip("/"), repos.list_refs(connection, repo.id))
+        return Place(at, written, path.strip("/"), refs.list_refs(connection, repo.id))
 
     def place(self, viewer: Viewer, repo_id: RepoId, rest: str) -> Place:
         """What `revision[/path]` leads to, whether or not the path exists. Raises like `Reading.repo_at`."""

@@ -18,7 +18,7 @@ from seedstock.core.errors import BadCommit, EntryNotFound, RefMoved, RevisionNo
 from seedstock.core.git_format import encode_commit, identity
 from seedstock.core.names import check_file_path
 from seedstock.core.viewer import Viewer
-from seedstock.db import files, git, repos
+from seedstock.db import files, git, refs, repos
 from seedstock.db.git import CommitRow, GitObject
 from seedstock.db.repos import RepoRow
 from seedstock.hub import revisions
@@ -73,7 +73,7 @@ class CommitWriter:
         Raises RevisionNotFound (no such branch), RefMoved (`parent`, possibly abbreviated, is not its head),
         EntryNotFound, BadPath, BadCommit.
         """
-        head = repos.lock_ref(self._connection, self._repo.id, ref)
+        head = refs.lock_ref(self._connection, self._repo.id, ref)
         if head is None:
             raise RevisionNotFound(ref.removeprefix("refs/heads/"))
         if parent is not None and not (len(parent) >= 5 and head.startswith(parent)):
@@ -100,7 +100,7 @@ class CommitWriter:
 
         Raises RevisionNotFound (no such branch).
         """
-        head = repos.lock_ref(self._connection, self._repo.id, ref)
+        head = refs.lock_ref(self._connection, self._repo.id, ref)
         if head is None:
             raise RevisionNotFound(ref.removeprefix("refs/heads/"))
         tree = Oid(revisions.get_commit(self._connection, self._repo.id, head).tree_oid)
@@ -216,8 +216,8 @@ class CommitWriter:
             git.insert_commit(self._connection, repo_id, row, parents, _with_folders(changes))
         old = replaces or (base.oid if base else None)
         if old is None:
-            repos.insert_ref(self._connection, repo_id, ref, row.oid)
-        elif not repos.move_ref(self._connection, repo_id, ref, old, row.oid):
+            refs.insert_ref(self._connection, repo_id, ref, row.oid)
+        elif not refs.move_ref(self._connection, repo_id, ref, old, row.oid):
             raise RefMoved(STALE)
         if ref == revisions.MAIN:
             # The badge speaks of the weights before; the analysis of these sets it again.

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from seedstock.content.service import Content
 from seedstock.core.clock import Clock
 from seedstock.core.names import RepoType
-from seedstock.db import files, git, lineage, repos
+from seedstock.db import files, git, lineage, refs, repos
 from seedstock.db import metadata as rows
 from seedstock.db.engine import Database
 from seedstock.db.repos import RepoRow
@@ -57,7 +57,7 @@ class Indexer:
             if repos.find_repo_by_id(connection, repo_id) is None:
                 return None
             rows.put_metadata(connection, repo_id, commit_oid, VERSION, summary, self._clock())
-            if repos.lock_ref(connection, repo_id, "refs/heads/main") == commit_oid:
+            if refs.lock_ref(connection, repo_id, "refs/heads/main") == commit_oid:
                 self._file_head(connection, repo, record, entries)
             if repo.type == RepoType.MODEL:
                 self._ask_lineage(connection, repo_id, commit_oid, record, entries)

@@ -10,9 +10,9 @@ from seedstock.core.clock import Clock
 from seedstock.core.errors import Conflict, Forbidden, RevisionNotFound
 from seedstock.core.names import RepoId, check_ref_name
 from seedstock.core.viewer import Viewer
-from seedstock.db import repos
+from seedstock.db import refs
 from seedstock.db.engine import Database
-from seedstock.db.repos import RefRow
+from seedstock.db.refs import RefRow
 from seedstock.hub import revisions
 from seedstock.hub.commits import CommitMessage, CommitWriter
 from seedstock.hub.index_queue import enqueue_index
@@ -37,7 +37,7 @@ class Refs:
         """Every ref, by full name."""
         with self._database.read() as connection:
             repo = self._register.get_on(connection, viewer, repo_id)
-            return repos.list_refs(connection, repo.id)
+            return refs.list_refs(connection, repo.id)
 
     def create_branch(
         self,
@@ -57,14 +57,14 @@ class Refs:
         with self._database.write() as connection:
             repo = self._register.get_on(connection, viewer, repo_id, Action.WRITE)
             if overwrite and ref != revisions.MAIN:
-                repos.delete_ref(connection, repo.id, ref)
+                refs.delete_ref(connection, repo.id, ref)
             self._check_free(connection, repo.id, ref)
             if empty:
                 writer = CommitWriter(connection, repo, self._cache, self._clock)
                 writer.initial(ref, viewer, CommitMessage("initial commit"), {})
             else:
                 at = revisions.resolve(connection, repo, start or "main")
-                repos.insert_ref(connection, repo.id, ref, at.oid)
+                refs.insert_ref(connection, repo.id, ref, at.oid)
 
     def delete_branch(self, viewer: Viewer, repo_id: RepoId, name: str) -> None:
         """Delete a branch other than main. Raises Forbidden, RevisionNotFound."""
@@ -73,7 +73,7 @@ class Refs:
             repo = self._register.get_on(connection, viewer, repo_id, Action.WRITE)
             if ref == revisions.MAIN:
                 raise Forbidden(f"Cannot delete {ref}")
-            if not repos.delete_ref(connection, repo.id, ref):
+            if not refs.delete_ref(connection, repo.id, ref):
                 raise RevisionNotFound(name)
 
     def squash(self, viewer: Viewer, repo_id: RepoId, name: str, message: str) -> None:
@@ -96,21 +96,21 @@ class Refs:
             repo = self._register.get_on(connection, viewer, repo_id, Action.WRITE)
             at = revisions.resolve(connection, repo, revision)
             self._check_free(connection, repo.id, ref)
-            repos.insert_ref(connection, repo.id, ref, at.oid, message)
+            refs.insert_ref(connection, repo.id, ref, at.oid, message)
 
     def delete_tag(self, viewer: Viewer, repo_id: RepoId, name: str) -> None:
         """Delete a tag. Raises RevisionNotFound."""
         with self._database.write() as connection:
             repo = self._register.get_on(connection, viewer, repo_id, Action.WRITE)
-            if not repos.delete_ref(connection, repo.id, f"refs/tags/{name}"):
+            if not refs.delete_ref(connection, repo.id, f"refs/tags/{name}"):
                 raise RevisionNotFound(name)
 
     def _check_free(self, connection: sa.Connection, repo_id: int, ref: str) -> None:
         """Refuse a ref that exists or that git could not hold beside another (`a` and `a/b`)."""
         parts = ref.split("/")
         above = ["/".join(parts[:count]) for count in range(3, len(parts))]
-        present = repos.find_refs(connection, repo_id, [ref, *above])
-        below = repos.first_ref_below(connection, repo_id, ref + "/")
+        present = refs.find_refs(connection, repo_id, [ref, *above])
+        below = refs.first_ref_below(connection, repo_id, ref + "/")
         if ref in present:
             raise Conflict(f"Reference {ref} already exists")
         clash = next(iter(present), below)

@@ -8,7 +8,7 @@ import msgspec
 import sqlalchemy as sa
 
 from seedstock.core.errors import RevisionNotFound
-from seedstock.db import git, repos
+from seedstock.db import git, refs
 from seedstock.db.git import CommitRow
 from seedstock.db.repos import RepoRow
 
@@ -36,7 +36,7 @@ def resolve(connection: sa.Connection, repo: RepoRow, text: str) -> Revision:
 
 def _lookup(connection: sa.Connection, repo_id: int, text: str) -> Revision | None:
     candidates = [text] if text.startswith("refs/") else [f"refs/heads/{text}", f"refs/tags/{text}"]
-    present = repos.find_refs(connection, repo_id, candidates)
+    present = refs.find_refs(connection, repo_id, candidates)
     for name in candidates:
         if name in present:
             return Revision(present[name], name)

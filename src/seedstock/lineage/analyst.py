@@ -11,7 +11,7 @@ from seedstock.core.clock import Clock, iso
 from seedstock.core.errors import HubError, Integrity, Unavailable
 from seedstock.core.names import RepoType
 from seedstock.db import lineage as rows
-from seedstock.db import repos
+from seedstock.db import refs, repos
 from seedstock.db import weights as weight_rows
 from seedstock.db.engine import Database
 from seedstock.hub.index_queue import enqueue_analysis, enqueue_grade
@@ -173,7 +173,7 @@ class Analyst:
             ]
             rows.replace_edges(connection, repo_id, commit, values)
             rows.put_status(connection, repo_id, commit, "done", at)
-            if repos.lock_ref(connection, repo_id, "refs/heads/main") == commit:
+            if refs.lock_ref(connection, repo_id, "refs/heads/main") == commit:
                 repos.update_repo(connection, repo_id, lineage=badge(findings, repo, present))
             touched |= _others(rows.edges_of(connection, repo_id, commit)) | {repo_id}
             touched |= rows.parents_of(connection, repo_id)  # some were of the weights before

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from seedstock.core.clock import iso
 from seedstock.core.names import RepoId, RepoType
 from seedstock.core.viewer import Viewer
-from seedstock.db import publishers, repos
+from seedstock.db import publishers, refs
 from seedstock.db.engine import Database
 from seedstock.db.publishers import PublisherRow
 from seedstock.db.repos import RepoRow
@@ -102,7 +102,7 @@ class Gathering:
         readme = self._revisions.find_bytes(revision, "README.md")
         with self._database.read() as connection:
             profile = publishers.find_publishers(connection, [repo.namespace]).get(repo.namespace.lower())
-            refs = tuple(ref.name for ref in repos.list_refs(connection, repo.id))
+            names = tuple(ref.name for ref in refs.list_refs(connection, repo.id))
         return ModelFacts(
             repo=repo.repo_id,
             commit=commit,
@@ -114,7 +114,7 @@ class Gathering:
             publisher=_publisher(profile),
             datasets=self._datasets(viewer, revision),
             recipe=self._read_recipe(viewer, revision),
-            refs=refs,
+            refs=names,
             released_at=iso(repo.created_at),
         )
 

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from seedstock.core.errors import Invalid, RepoNotFound
 from seedstock.core.names import RepoId, RepoType
 from seedstock.core.viewer import ANONYMOUS, TokenRole, Viewer
-from seedstock.db.repos import RefRow
+from seedstock.db.refs import RefRow
 from seedstock.hub.commits import CommitMessage
 from seedstock.hub.git.graph import INFINITE_DEPTH, Graph, find_gap
 from seedstock.hub.git.request import parse_request

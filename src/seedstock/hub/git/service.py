@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from seedstock.accounts.permissions import Action
 from seedstock.core.names import RepoId
 from seedstock.core.viewer import Viewer
-from seedstock.db import repos
+from seedstock.db import refs
 from seedstock.db.engine import Database
 from seedstock.hub.repos import Repos
 
@@ -25,7 +25,7 @@ class GitReader:
 
         with self._database.read() as connection:
             repo = self._register.get_on(connection, viewer, repo_id, Action.DOWNLOAD)
-            return advertisement(repos.list_refs(connection, repo.id))
+            return advertisement(refs.list_refs(connection, repo.id))
 
     def upload_pack(self, viewer: Viewer, repo_id: RepoId, body: bytes) -> Iterable[bytes]:
         """The answer to one `git-upload-pack` request, in pieces. Raises RepoNotFound, Invalid, Integrity."""

@@ -9,9 +9,10 @@ from dulwich.protocol import format_ref_line, pkt_line
 
 from seedstock import __version__
 from seedstock.core.digests import ZERO_OID
-from seedstock.db import git_pack, repos
+from seedstock.db import git_pack, refs
 from seedstock.db.engine import Database
-from seedstock.db.repos import RefRow, RepoRow
+from seedstock.db.refs import RefRow
+from seedstock.db.repos import RepoRow
 from seedstock.hub.git.contents import list_contents
 from seedstock.hub.git.graph import Gap, Graph, find_gap
 from seedstock.hub.git.pack import in_side_band, pack_stream
@@ -54,7 +55,7 @@ def upload_pack(database: Database, repo: RepoRow, body: bytes) -> Iterable[byte
         return []
     with database.read() as connection:
         graph = Graph(git_pack.load_trees(connection, repo.id), git_pack.load_parents(connection, repo.id))
-        tips = [ref.oid for ref in repos.list_refs(connection, repo.id)]
+        tips = [ref.oid for ref in refs.list_refs(connection, repo.id)]
         offered = graph.reach(tips)
         for want in request.wants:
             if want not in offered:

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from seedstock.core.errors import EntryNotFound
 from seedstock.db.git import CommitRow
-from seedstock.db.repos import RefRow
+from seedstock.db.refs import RefRow
 from seedstock.http.routing import Call
 from seedstock.hub.browsing import BlobAt, FolderAt, Place
 from seedstock.hub.trees import Entry
