@@ -16,7 +16,6 @@ from seedstock.db.schema import (
     commit_parents,
     commits,
     git_objects,
-    likes,
     refs,
     repo_files,
     repo_redirects,
@@ -76,7 +75,8 @@ repo_select = sa.select(*repos.c, accounts.c.name.label("namespace")).join(
 )
 
 
-def _repo_row(row: Sequence[Any]) -> RepoRow:
+def repo_row(row: Sequence[Any]) -> RepoRow:
+    """A row of `repo_select` as what it is."""
     return RepoRow(*row)
 
 
@@ -91,22 +91,19 @@ _FIND_MOVED = repo_select.join(repo_redirects, repo_redirects.c.repo_id == repos
     repo_redirects.c.namespace_key == sa.bindparam("namespace"),
     repo_redirects.c.name_key == sa.bindparam("name"),
 )
-_LIKES_REPO = sa.select(likes.c.repo_id).where(
-    likes.c.repo_id == sa.bindparam("repo_id"), likes.c.account_id == sa.bindparam("account_id")
-)
 
 
 def find_repo(connection: sa.Connection, type: str, namespace: str, name: str) -> RepoRow | None:
     """The repo of that name in any spelling, or None; renames are not followed."""
     wanted = {"type": type, "namespace": namespace.lower(), "name": name.lower()}
     row = connection.execute(_FIND_REPO, wanted).first()
-    return _repo_row(row) if row else None
+    return repo_row(row) if row else None
 
 
 def find_repo_by_id(connection: sa.Connection, repo_id: int) -> RepoRow | None:
     """The repo of that id, or None."""
     row = connection.execute(repo_select.where(repos.c.id == repo_id)).first()
-    return _repo_row(row) if row else None
+    return repo_row(row) if row else None
 
 
 def repos_by_id(connection: sa.Connection, ids: Iterable[int]) -> dict[int, RepoRow]:
@@ -115,7 +112,7 @@ def repos_by_id(connection: sa.Connection, ids: Iterable[int]) -> dict[int, Repo
     found: dict[int, RepoRow] = {}
     for start in range(0, max(len(wanted), 1), _BATCH):
         rows = connection.execute(repo_select.where(repos.c.id.in_(wanted[start : start + _BATCH])))
-        found.update((row.id, _repo_row(row)) for row in rows)
+        found.update((row.id, repo_row(row)) for row in rows)
     return found
 
 
@@ -123,7 +120,7 @@ def find_moved(connection: sa.Connection, type: str, namespace: str, name: str) 
     """The repo that used to have that name, or None."""
     wanted = {"type": type, "namespace": namespace.lower(), "name": name.lower()}
     row = connection.execute(_FIND_MOVED, wanted).first()
-    return _repo_row(row) if row else None
+    return repo_row(row) if row else None
 
 
 def insert_repo(connection: sa.Connection, **values: Any) -> int:
@@ -208,60 +205,3 @@ def tags_of(connection: sa.Connection, repo_ids: Sequence[int]) -> dict[int, lis
     for row in rows:
         found[row.repo_id].append(row.tag)
     return found
-
-
-def add_like(connection: sa.Connection, repo_id: int, account_id: int, at: int) -> None:
-    """Like a repo; liking twice is liking once."""
-    insert_new(connection, likes, [{"repo_id": repo_id, "account_id": account_id, "created_at": at}])
-    _count_likes(connection, repo_id)
-
-
-def remove_like(connection: sa.Connection, repo_id: int, account_id: int) -> None:
-    """Unlike a repo; silent if it was not liked."""
-    connection.execute(sa.delete(likes).where(likes.c.repo_id == repo_id, likes.c.account_id == account_id))
-    _count_likes(connection, repo_id)
-
-
-def _count_likes(connection: sa.Connection, repo_id: int) -> None:
-    count = sa.select(sa.func.count()).where(likes.c.repo_id == repo_id).scalar_subquery()
-    connection.execute(sa.update(repos).where(repos.c.id == repo_id).values(likes=count))
-
-
-def likes_repo(connection: sa.Connection, repo_id: int, account_id: int) -> bool:
-    """Whether that account likes the repo."""
-    found = connection.execute(_LIKES_REPO, {"repo_id": repo_id, "account_id": account_id})
-    return found.first() is not None
-
-
-def liked_among(connection: sa.Connection, repo_ids: Sequence[int], account_id: int) -> set[int]:
-    """Those of the repos that an account likes."""
-    query = sa.select(likes.c.repo_id).where(likes.c.account_id == account_id, likes.c.repo_id.in_(repo_ids))
-    return set(connection.execute(query).scalars())
-
-
-def likers(connection: sa.Connection, repo_id: int, limit: int, offset: int) -> list[tuple[str, str]]:
-    """Name and full name of those who like a repo, newest first."""
-    rows = connection.execute(
-        sa.select(accounts.c.name, accounts.c.full_name)
-        .join(likes, likes.c.account_id == accounts.c.id)
-        .where(likes.c.repo_id == repo_id)
-        .order_by(likes.c.created_at.desc(), accounts.c.id)
-        .limit(limit)
-        .offset(offset)
-    )
-    return [(row.name, row.full_name) for row in rows]
-
-
-def liked_by(
-    connection: sa.Connection, account_id: int, limit: int, offset: int
-) -> list[tuple[RepoRow, int]]:
-    """Repos that an account likes and since when, newest first; visibility is the caller's to check."""
-    rows = connection.execute(
-        repo_select.add_columns(likes.c.created_at.label("liked_at"))
-        .join(likes, likes.c.repo_id == repos.c.id)
-        .where(likes.c.account_id == account_id)
-        .order_by(likes.c.created_at.desc(), repos.c.id)
-        .limit(limit)
-        .offset(offset)
-    )
-    return [(_repo_row(row[:-1]), row[-1]) for row in rows]

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from seedstock.core.viewer import TokenRole, Viewer
+from seedstock.db import likes, repos
 from seedstock.db import listing as rows
-from seedstock.db import repos
 from seedstock.db.engine import Database
 from seedstock.db.listing import SORTS, ListQuery
 from seedstock.db.repos import RepoRow
@@ -80,7 +80,7 @@ class Listing:
         """Repos that somebody likes, those that the viewer may see."""
         visible = limited(viewer, ListQuery()).visible_to
         with self._database.read() as connection:
-            found = repos.liked_by(connection, account_id, limit, offset)
+            found = likes.liked_by(connection, account_id, limit, offset)
         return [
             (repo, at)
             for repo, at in found

@@ -12,7 +12,7 @@ from seedstock.content.service import Content
 from seedstock.core.errors import EntryNotFound, MissingBlob
 from seedstock.core.names import RepoId
 from seedstock.core.viewer import Viewer
-from seedstock.db import files, git, repos
+from seedstock.db import files, git, likes
 from seedstock.db.engine import Database
 from seedstock.db.files import FileRow
 from seedstock.db.git import CommitRow
@@ -108,7 +108,7 @@ class Reading:
     def repo_at_on(self, connection: sa.Connection, viewer: Viewer, repo: RepoRow, at: Revision) -> RepoAt:
         """`repo_at`, of a repo that the viewer was found to see."""
         snapshot = self._snapshots.get(connection, repo, at.oid)
-        liked = viewer.account_id is not None and repos.likes_repo(connection, repo.id, viewer.account_id)
+        liked = viewer.account_id is not None and likes.likes_repo(connection, repo.id, viewer.account_id)
         return RepoAt(repo, at, snapshot, liked)
 
     def heads(self, viewer: Viewer, found: Sequence[RepoRow]) -> list[RepoAt]:
@@ -120,7 +120,7 @@ class Reading:
             metadata.preload(connection, keys, self._snapshots.records)
             liked = set()
             if viewer.account_id is not None:
-                liked = repos.liked_among(connection, [repo.id for repo in found], viewer.account_id)
+                liked = likes.liked_among(connection, [repo.id for repo in found], viewer.account_id)
             return [
                 RepoAt(
                     repo,
@@ -251,7 +251,7 @@ class Reading:
         """Name and full name of those who like a repo."""
         with self._database.read() as connection:
             repo = self._register.get_on(connection, viewer, repo_id)
-            return repos.likers(connection, repo.id, limit, offset)
+            return likes.likers(connection, repo.id, limit, offset)
 
 
 def check_file(viewer: Viewer, repo: RepoRow, path: str) -> None:

@@ -15,7 +15,7 @@ from seedstock.core.digests import ZERO_OID
 from seedstock.core.errors import BadName, Forbidden, NameTaken, RepoNotFound
 from seedstock.core.names import RepoId, RepoType, check_repo_name
 from seedstock.core.viewer import TokenRole, Viewer
-from seedstock.db import accounts, lineage, repos
+from seedstock.db import accounts, likes, lineage, repos
 from seedstock.db.accounts import AccountRow
 from seedstock.db.engine import Database
 from seedstock.db.repos import RepoRow
@@ -239,9 +239,9 @@ class Repos:
                     "A token that only reads likes nothing", hint="use a token with the write role"
                 )
             elif liked:
-                repos.add_like(connection, repo.id, viewer.account_id, self._clock())
+                likes.add_like(connection, repo.id, viewer.account_id, self._clock())
             else:
-                repos.remove_like(connection, repo.id, viewer.account_id)
+                likes.remove_like(connection, repo.id, viewer.account_id)
             return _by_id(connection, repo.id)
 
     def _audit(
