@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from seedstock.core.names import RepoType
-from seedstock.db import lineage, repos
+from seedstock.db import lineage, lineage_status, repos
 from seedstock.db.repos import RepoRow
 from seedstock.jobs.queue import Queue
 
@@ -32,9 +32,9 @@ def enqueue_analysis(
     queue: Queue, connection: sa.Connection, repo_id: int, commit_oid: str, at: int, *, again: bool = False
 ) -> None:
     """Queue the analysis of a commit's lineage, once for each commit unless it is to be done `again`."""
-    if not again and lineage.find_status(connection, repo_id, commit_oid) is not None:
+    if not again and lineage_status.find_status(connection, repo_id, commit_oid) is not None:
         return
-    lineage.put_status(connection, repo_id, commit_oid, "queued", at)
+    lineage_status.put_status(connection, repo_id, commit_oid, "queued", at)
     spec = {"repo_id": repo_id, "commit": commit_oid}
     key = analysis_key(repo_id, commit_oid)
     queue.enqueue_on(connection, ANALYSE_LINEAGE, spec, dedup_key=key, repo_id=repo_id)

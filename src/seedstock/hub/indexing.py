@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from seedstock.content.service import Content
 from seedstock.core.clock import Clock
 from seedstock.core.names import RepoType
-from seedstock.db import files, git, lineage, refs, repos
+from seedstock.db import files, git, lineage, lineage_status, refs, repos
 from seedstock.db import metadata as rows
 from seedstock.db.engine import Database
 from seedstock.db.repos import RepoRow
@@ -77,7 +77,7 @@ class Indexer:
         if record.base_models or any(_ANALYSED.search(entry.path) for entry in entries):
             enqueue_analysis(self._queue, connection, repo_id, commit_oid, self._clock())
             return
-        lineage.put_status(connection, repo_id, commit_oid, "done", self._clock())
+        lineage_status.put_status(connection, repo_id, commit_oid, "done", self._clock())
         lineage.count_children(connection, lineage.parents_of(connection, repo_id))  # of the weights before
         enqueue_grade(self._queue, connection, repo_id)
 

@@ -11,7 +11,7 @@ from seedstock.core.clock import Clock, iso
 from seedstock.core.errors import HubError, Integrity, Unavailable
 from seedstock.core.names import RepoType
 from seedstock.db import lineage as rows
-from seedstock.db import refs, repos
+from seedstock.db import lineage_status, refs, repos
 from seedstock.db import weights as weight_rows
 from seedstock.db.engine import Database
 from seedstock.hub.index_queue import enqueue_analysis, enqueue_grade
@@ -74,7 +74,7 @@ class Analyst:
     def ask_all(self, limit: int) -> int:
         """Queue the analysis of heads that none was ever asked for; how many."""
         with self._database.write() as connection:
-            heads = rows.heads_without_status(connection, limit)
+            heads = lineage_status.heads_without_status(connection, limit)
             for repo_id, commit in heads:
                 enqueue_analysis(self._queue, connection, repo_id, commit, self._clock())
         return len(heads)
@@ -82,7 +82,7 @@ class Analyst:
     def _say(self, revision: ModelRevision, status: str, error: str | None = None) -> None:
         with self._database.write() as connection:
             if repos.find_repo_by_id(connection, revision.repo.id) is not None:
-                rows.put_status(
+                lineage_status.put_status(
                     connection, revision.repo.id, revision.commit_oid, status, self._clock(), error
                 )
 
@@ -172,7 +172,7 @@ class Analyst:
                 for finding, record in zip(findings, records, strict=True)
             ]
             rows.replace_edges(connection, repo_id, commit, values)
-            rows.put_status(connection, repo_id, commit, "done", at)
+            lineage_status.put_status(connection, repo_id, commit, "done", at)
             if refs.lock_ref(connection, repo_id, "refs/heads/main") == commit:
                 repos.update_repo(connection, repo_id, lineage=badge(findings, repo, present))
             touched |= _others(rows.edges_of(connection, repo_id, commit)) | {repo_id}

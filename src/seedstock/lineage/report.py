@@ -16,7 +16,7 @@ from seedstock.core.clock import DAY_MS
 from seedstock.core.errors import NotFound
 from seedstock.core.names import RepoType
 from seedstock.core.viewer import Viewer
-from seedstock.db import accounts, lineage, listing, publishers
+from seedstock.db import accounts, lineage, lineage_status, listing, publishers
 from seedstock.db.engine import Database
 from seedstock.db.publishers import PublisherRow
 from seedstock.db.repos import RepoRow
@@ -72,7 +72,7 @@ class Foundations:
             models = listing.list_repos(connection, limited(viewer, query))
             visible = {repo.id: repo for repo in models}
             found = ties(lineage.all_edges(connection), visible)
-            pending = lineage.count_pending(connection, list(visible)) if visible else 0
+            pending = lineage_status.count_pending(connection, list(visible)) if visible else 0
             scope = [repo for repo in models if account is None or repo.namespace.lower() == account.lower()]
             return self._count(connection, scope, visible, found, pending, now)
 

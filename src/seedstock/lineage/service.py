@@ -16,7 +16,7 @@ from seedstock.accounts.permissions import Action, allowed
 from seedstock.core.errors import EntryNotFound
 from seedstock.core.names import RepoId
 from seedstock.core.viewer import Viewer
-from seedstock.db import jobs, publishers, repos
+from seedstock.db import jobs, lineage_status, publishers, repos
 from seedstock.db import lineage as rows
 from seedstock.db.engine import Database
 from seedstock.db.lineage import EdgeRow
@@ -225,7 +225,7 @@ def _status(connection: sa.Connection, repo_id: int, commit: str) -> tuple[str, 
     spec = {"repo_id": repo_id, "commit": commit}
     job = jobs.find_newest(connection, repo_id, ANALYSE_LINEAGE, spec)
     # After its job: what ends between the two is seen to have ended.
-    status, error = rows.find_status(connection, repo_id, commit) or ("queued", None)
+    status, error = lineage_status.find_status(connection, repo_id, commit) or ("queued", None)
     over = job is not None and job.state not in {jobs.QUEUED, jobs.RUNNING}
     if status in {"queued", "running"} and job is not None and over:
         # The job's own words may hold paths of the server; administrators see them.

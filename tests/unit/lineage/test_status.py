@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from seedstock.core.clock import now_ms
-from seedstock.db import job_attempts, job_claims
-from seedstock.db import lineage as rows
+from seedstock.db import job_attempts, job_claims, lineage_status
 from tests.factories.toy_models import toy_llama
 from tests.unit.lineage.conftest import Family
 
@@ -23,7 +22,7 @@ def test_an_analysis_whose_process_was_killed_has_failed(family: Family, end: st
     with family.hub.database.write() as connection:
         job = job_claims.claim(connection, "worker", now, 1000, only=["analyse_lineage"])
         assert job is not None
-        rows.put_status(connection, job.spec["repo_id"], job.spec["commit"], "running", now)
+        lineage_status.put_status(connection, job.spec["repo_id"], job.spec["commit"], "running", now)
     assert family.lineage("ada/base").status == "running"
     with family.hub.database.write() as connection:
         job_attempts.finish(connection, job.id, "worker", end, now, error="The job's process was killed")
@@ -31,7 +30,7 @@ def test_an_analysis_whose_process_was_killed_has_failed(family: Family, end: st
     assert found.status == "failed"
     assert found.error is not None
     with family.hub.database.read() as connection:
-        assert rows.count_pending(connection, [found.repo.id]) == 0
+        assert lineage_status.count_pending(connection, [found.repo.id]) == 0
 
 
 def test_an_analysis_that_is_tried_again_is_not_over(family: Family) -> None:
@@ -46,4 +45,4 @@ def test_an_analysis_that_is_tried_again_is_not_over(family: Family) -> None:
         )
     assert family.lineage("ada/base").status == "queued"
     with family.hub.database.read() as connection:
-        assert rows.count_pending(connection, [family.lineage("ada/base").repo.id]) == 1
+        assert lineage_status.count_pending(connection, [family.lineage("ada/base").repo.id]) == 1
