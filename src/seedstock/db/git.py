@@ -1,17 +1,18 @@
-"""Queries about git objects and the commit graph."""
+"""Git objects of repos: stored compressed, found by oid, and the sizes of blobs."""
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 import sqlalchemy as sa
 
 from seedstock.db.inserts import insert_new
-from seedstock.db.schema import commit_changes, commit_parents, commits, git_objects
+from seedstock.db.schema import git_objects
 
+T = TypeVar("T")
 _BATCH = 900
 
 
@@ -33,19 +34,6 @@ class GitObject(msgspec.Struct, frozen=True):
     lfs_size_bytes: int | None = None
 
 
-class CommitRow(msgspec.Struct, frozen=True):
-    """A commit as columns."""
-
-    oid: str
-    tree_oid: str
-    generation: int
-    author: str
-    title: str
-    message: str
-    committed_at: int
-
-
-_COMMIT_COLUMNS = [commits.c[name] for name in CommitRow.__struct_fields__]
 # Built once: building a statement takes longer than running it.
 _SOME_OBJECTS = sa.and_(
     git_objects.c.repo_id == sa.bindparam("repo_id"),
@@ -56,12 +44,9 @@ _LOAD_OBJECTS = sa.select(git_objects.c.oid, git_objects.c.kind, git_objects.c.d
 _LOAD_INFOS = sa.select(
     git_objects.c.oid, git_objects.c.size_bytes, git_objects.c.lfs_digest, git_objects.c.lfs_size_bytes
 ).where(_SOME_OBJECTS)
-_FIND_COMMIT = sa.select(*_COMMIT_COLUMNS).where(
-    commits.c.repo_id == sa.bindparam("repo_id"), commits.c.oid == sa.bindparam("oid")
-)
 
 
-def batches(values: Sequence[str]) -> Iterator[Sequence[str]]:
+def batches(values: Sequence[T]) -> Iterator[Sequence[T]]:
     """Cut a list into pieces that fit one statement's parameters."""
     for start in range(0, len(values), _BATCH):
         yield values[start : start + _BATCH]
@@ -113,7 +98,7 @@ Key = tuple[int, str]
 def load_trees(connection: sa.Connection, keys: Sequence[Key]) -> dict[Key, bytes]:
     """Content of tree objects of several repos; absent ones are left out."""
     found: dict[Key, bytes] = {}
-    for batch in _key_batches(keys):
+    for batch in batches(keys):
         rows = connection.execute(
             sa.select(git_objects.c.repo_id, git_objects.c.oid, git_objects.c.data).where(
                 sa.tuple_(git_objects.c.repo_id, git_objects.c.oid).in_(batch), git_objects.c.kind == "tree"
@@ -127,30 +112,12 @@ def load_infos(connection: sa.Connection, keys: Sequence[Key]) -> dict[Key, Blob
     """Sizes of blobs of several repos."""
     found: dict[Key, BlobInfo] = {}
     columns = [git_objects.c[name] for name in ("repo_id", "oid", *BlobInfo.__struct_fields__)]
-    for batch in _key_batches(keys):
+    for batch in batches(keys):
         rows: Any = connection.execute(
             sa.select(*columns).where(sa.tuple_(git_objects.c.repo_id, git_objects.c.oid).in_(batch))
         )
         found.update(((row[0], row[1]), BlobInfo(*row[2:])) for row in rows)
     return found
-
-
-def find_commits(connection: sa.Connection, keys: Sequence[Key]) -> dict[Key, CommitRow]:
-    """Commits of several repos."""
-    found: dict[Key, CommitRow] = {}
-    for batch in _key_batches(keys):
-        rows: Any = connection.execute(
-            sa.select(commits.c.repo_id, *_COMMIT_COLUMNS).where(
-                sa.tuple_(commits.c.repo_id, commits.c.oid).in_(batch)
-            )
-        )
-        found.update(((row[0], row[1]), CommitRow(*row[1:])) for row in rows)
-    return found
-
-
-def _key_batches(keys: Sequence[Key]) -> Iterator[Sequence[Key]]:
-    for start in range(0, len(keys), _BATCH):
-        yield keys[start : start + _BATCH]
 
 
 def load_blob_infos(connection: sa.Connection, repo_id: int, oids: Sequence[str]) -> dict[str, BlobInfo]:
@@ -160,138 +127,3 @@ def load_blob_infos(connection: sa.Connection, repo_id: int, oids: Sequence[str]
         rows = connection.execute(_LOAD_INFOS, {"repo_id": repo_id, "oids": list(batch)})
         found.update((row[0], BlobInfo(*row[1:])) for row in rows)
     return found
-
-
-def insert_commit(
-    connection: sa.Connection,
-    repo_id: int,
-    row: CommitRow,
-    parents: Sequence[str],
-    changes: Mapping[str, str],
-) -> None:
-    """Record a commit's columns, parents and changed paths (path to kind)."""
-    connection.execute(sa.insert(commits).values(repo_id=repo_id, **msgspec.structs.asdict(row)))
-    if parents:
-        connection.execute(
-            sa.insert(commit_parents),
-            [
-                {"repo_id": repo_id, "oid": row.oid, "position": position, "parent_oid": parent}
-                for position, parent in enumerate(parents)
-            ],
-        )
-    if changes:
-        connection.execute(
-            sa.insert(commit_changes),
-            [{"repo_id": repo_id, "path": p, "commit_oid": row.oid, "kind": k} for p, k in changes.items()],
-        )
-
-
-def find_commit(connection: sa.Connection, repo_id: int, oid: str) -> CommitRow | None:
-    """The commit of that full oid, or None."""
-    row = connection.execute(_FIND_COMMIT, {"repo_id": repo_id, "oid": oid}).first()
-    return CommitRow(*row) if row else None
-
-
-def find_commit_by_prefix(connection: sa.Connection, repo_id: int, prefix: str) -> CommitRow | None:
-    """The only commit whose oid starts with `prefix`; None when there is none or several."""
-    rows = connection.execute(
-        sa.select(*_COMMIT_COLUMNS)
-        .where(commits.c.repo_id == repo_id, commits.c.oid >= prefix, commits.c.oid <= prefix + "g")
-        .limit(2)
-    ).all()
-    return CommitRow(*rows[0]) if len(rows) == 1 else None
-
-
-def parents_of(connection: sa.Connection, repo_id: int, oid: str) -> list[str]:
-    """Parents of a commit, first parent first."""
-    return list(
-        connection.execute(
-            sa.select(commit_parents.c.parent_oid)
-            .where(commit_parents.c.repo_id == repo_id, commit_parents.c.oid == oid)
-            .order_by(commit_parents.c.position)
-        ).scalars()
-    )
-
-
-def _ancestors(repo_id: int, oid: str) -> sa.CTE:
-    """The commit and everything it descends from, as a recursive table with one column `oid`."""
-    base = sa.select(sa.literal(oid, sa.String(40)).label("oid")).cte("ancestors", recursive=True)
-    step = sa.select(commit_parents.c.parent_oid).where(
-        commit_parents.c.repo_id == repo_id, commit_parents.c.oid == base.c.oid
-    )
-    return base.union(step)
-
-
-def history(connection: sa.Connection, repo_id: int, oid: str, limit: int, offset: int) -> list[CommitRow]:
-    """Commits reachable from `oid`, newest first, in topological order."""
-    ancestors = _ancestors(repo_id, oid)
-    rows = connection.execute(
-        sa.select(*_COMMIT_COLUMNS)
-        .join(ancestors, ancestors.c.oid == commits.c.oid)
-        .where(commits.c.repo_id == repo_id)
-        .order_by(commits.c.generation.desc(), commits.c.committed_at.desc(), commits.c.oid)
-        .limit(limit)
-        .offset(offset)
-    )
-    return [CommitRow(*row) for row in rows]
-
-
-def count_history(connection: sa.Connection, repo_id: int, oid: str) -> int:
-    """How many commits `oid` descends from, itself included."""
-    ancestors = _ancestors(repo_id, oid)
-    return int(connection.execute(sa.select(sa.func.count()).select_from(ancestors)).scalar_one())
-
-
-def history_of_path(
-    connection: sa.Connection, repo_id: int, oid: str, path: str, limit: int, offset: int
-) -> list[CommitRow]:
-    """Ancestors of `oid` that changed a file or folder, newest first."""
-    ancestors = _ancestors(repo_id, oid)
-    rows = connection.execute(
-        sa.select(*_COMMIT_COLUMNS)
-        .join(ancestors, ancestors.c.oid == commits.c.oid)
-        .join(
-            commit_changes,
-            sa.and_(commit_changes.c.repo_id == repo_id, commit_changes.c.commit_oid == commits.c.oid),
-        )
-        .where(commits.c.repo_id == repo_id, commit_changes.c.path == path)
-        .order_by(commits.c.generation.desc(), commits.c.committed_at.desc(), commits.c.oid)
-        .limit(limit)
-        .offset(offset)
-    )
-    return [CommitRow(*row) for row in rows]
-
-
-def last_touching(
-    connection: sa.Connection, repo_id: int, oid: str, paths: Sequence[str]
-) -> dict[str, CommitRow]:
-    """For each path, the newest ancestor of `oid` that changed it or something below it."""
-    newest: dict[str, CommitRow] = {}
-    for batch in batches(paths):
-        ancestors = _ancestors(repo_id, oid)
-        rows: Any = connection.execute(
-            sa.select(commit_changes.c.path, *_COMMIT_COLUMNS)
-            .join(ancestors, ancestors.c.oid == commit_changes.c.commit_oid)
-            .join(
-                commits,
-                sa.and_(commits.c.repo_id == repo_id, commits.c.oid == commit_changes.c.commit_oid),
-            )
-            .where(commit_changes.c.repo_id == repo_id, commit_changes.c.path.in_(batch))
-            .order_by(commits.c.generation)
-        )
-        newest.update((row[0], CommitRow(*row[1:])) for row in rows)
-    return newest
-
-
-def changes_of(connection: sa.Connection, repo_id: int, oid: str) -> list[tuple[str, str]]:
-    """Changed files of a commit: kind and path, by path; folders are left out."""
-    rows = connection.execute(
-        sa.select(commit_changes.c.kind, commit_changes.c.path)
-        .where(
-            commit_changes.c.repo_id == repo_id,
-            commit_changes.c.commit_oid == oid,
-            commit_changes.c.kind != "T",
-        )
-        .order_by(commit_changes.c.path)
-    )
-    return [(row.kind, row.path) for row in rows]

@@ -12,9 +12,9 @@ from seedstock.content.service import Content
 from seedstock.core.errors import EntryNotFound, UnsupportedFormat
 from seedstock.core.names import RepoId
 from seedstock.core.viewer import Viewer
-from seedstock.db import git, refs
+from seedstock.db import commits, git, refs
+from seedstock.db.commits import CommitRow
 from seedstock.db.engine import Database
-from seedstock.db.git import CommitRow
 from seedstock.db.refs import RefRow
 from seedstock.hub import revisions
 from seedstock.hub.metadata import ContentReader
@@ -118,11 +118,11 @@ class Browsing:
             found.sort(key=lambda entry: not entry.is_tree)
             page = found[offset : offset + limit]
             paths = [entry.path for entry in page]
-            last = git.last_touching(
+            last = commits.last_touching(
                 connection, own, commit.oid, [*paths, place.path] if place.path else paths
             )
             newest = last.pop(place.path, commit) if place.path else commit
-            count = git.count_history(connection, own, commit.oid)
+            count = commits.count_history(connection, own, commit.oid)
         return FolderAt(place, page, len(found), last, newest, count)
 
     def blob(self, viewer: Viewer, repo_id: RepoId, rest: str) -> BlobAt:
@@ -137,7 +137,7 @@ class Browsing:
             data = None
             if entry.digest is None:
                 data = git.load_objects(connection, own.id, [entry.oid])[entry.oid][1]
-            last = git.last_touching(connection, own.id, commit.oid, [place.path]).get(place.path)
+            last = commits.last_touching(connection, own.id, commit.oid, [place.path]).get(place.path)
         file = None if entry.digest is None else self._content.get(entry.digest)
         return BlobAt(place, FileAt(own, commit.oid, place.path, entry, data, file), last)
 
@@ -147,11 +147,11 @@ class Browsing:
             place = self._place(connection, viewer, repo_id, rest)
             own, oid = place.at.repo.id, place.at.commit.oid
             if place.path:
-                found = git.history_of_path(connection, own, oid, place.path, limit + 1, offset)
+                found = commits.history_of_path(connection, own, oid, place.path, limit + 1, offset)
                 total = None
             else:
-                found = git.history(connection, own, oid, limit + 1, offset)
-                total = git.count_history(connection, own, oid)
+                found = commits.history(connection, own, oid, limit + 1, offset)
+                total = commits.count_history(connection, own, oid)
         return HistoryAt(place, found[:limit], total, len(found) > limit)
 
     def commit(self, viewer: Viewer, repo_id: RepoId, revision: str) -> CommitAt:
@@ -161,8 +161,8 @@ class Browsing:
             at = self._reading.repo_at_on(
                 connection, viewer, repo, revisions.resolve(connection, repo, revision)
             )
-            parents = git.parents_of(connection, repo.id, at.commit.oid)
-            changed = git.changes_of(connection, repo.id, at.commit.oid)
+            parents = commits.parents_of(connection, repo.id, at.commit.oid)
+            changed = commits.changes_of(connection, repo.id, at.commit.oid)
             before: dict[str, Entry] = {}
             if parents and changed:
                 parent = revisions.get_commit(connection, repo.id, parents[0])

@@ -18,8 +18,9 @@ from seedstock.core.errors import BadCommit, EntryNotFound, RefMoved, RevisionNo
 from seedstock.core.git_format import encode_commit, identity
 from seedstock.core.names import check_file_path
 from seedstock.core.viewer import Viewer
-from seedstock.db import files, git, refs, repos
-from seedstock.db.git import CommitRow, GitObject
+from seedstock.db import commits, files, git, refs, repos
+from seedstock.db.commits import CommitRow
+from seedstock.db.git import GitObject
 from seedstock.db.repos import RepoRow
 from seedstock.hub import revisions
 from seedstock.hub.operations import Copy, Delete, DeleteFolder, Operation, Put, PutLarge, TreeEdit
@@ -212,8 +213,8 @@ class CommitWriter:
         )
         repo_id = self._repo.id
         git.insert_objects(self._connection, repo_id, [*objects, GitObject(row.oid, "commit", data)])
-        if git.find_commit(self._connection, repo_id, row.oid) is None:
-            git.insert_commit(self._connection, repo_id, row, parents, _with_folders(changes))
+        if commits.find_commit(self._connection, repo_id, row.oid) is None:
+            commits.insert_commit(self._connection, repo_id, row, parents, _with_folders(changes))
         old = replaces or (base.oid if base else None)
         if old is None:
             refs.insert_ref(self._connection, repo_id, ref, row.oid)

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from seedstock.content.service import Content
 from seedstock.core.clock import Clock
 from seedstock.core.names import RepoType
-from seedstock.db import files, git, lineage, lineage_status, refs, repos
+from seedstock.db import commits, files, lineage, lineage_status, refs, repos
 from seedstock.db import metadata as rows
 from seedstock.db.engine import Database
 from seedstock.db.repos import RepoRow
@@ -45,7 +45,7 @@ class Indexer:
         """
         with self._database.read() as connection:
             repo = repos.find_repo_by_id(connection, repo_id)
-            commit = git.find_commit(connection, repo_id, commit_oid)
+            commit = commits.find_commit(connection, repo_id, commit_oid)
             if repo is None or commit is None:
                 return None
             trees = Trees(connection, repo_id, self._cache)

@@ -12,10 +12,10 @@ from seedstock.content.service import Content
 from seedstock.core.errors import EntryNotFound, MissingBlob
 from seedstock.core.names import RepoId
 from seedstock.core.viewer import Viewer
-from seedstock.db import files, git, likes
+from seedstock.db import commits, files, git, likes
+from seedstock.db.commits import CommitRow
 from seedstock.db.engine import Database
 from seedstock.db.files import FileRow
-from seedstock.db.git import CommitRow
 from seedstock.db.repos import RepoRow
 from seedstock.hub import metadata, revisions, trees
 from seedstock.hub.repos import Repos
@@ -115,8 +115,8 @@ class Reading:
         """Repos of a listing that the viewer was shown, each at the head of main."""
         keys = [(repo.id, repo.head_oid) for repo in found]
         with self._database.read() as connection:
-            commits = git.find_commits(connection, keys)
-            trees.preload(connection, self._cache, [(key[0], row.tree_oid) for key, row in commits.items()])
+            heads = commits.find_commits(connection, keys)
+            trees.preload(connection, self._cache, [(key[0], row.tree_oid) for key, row in heads.items()])
             metadata.preload(connection, keys, self._snapshots.records)
             liked = set()
             if viewer.account_id is not None:
@@ -125,11 +125,11 @@ class Reading:
                 RepoAt(
                     repo,
                     Revision(repo.head_oid, revisions.MAIN),
-                    self._snapshots.get_preloaded(connection, repo, commits[key]),
+                    self._snapshots.get_preloaded(connection, repo, heads[key]),
                     repo.id in liked,
                 )
                 for repo, key in zip(found, keys, strict=True)
-                if key in commits
+                if key in heads
             ]
 
     def tree(
@@ -155,7 +155,7 @@ class Reading:
                 raise EntryNotFound(error.message, commit=commit.oid) from None
             page = entries[offset : offset + limit]
             last = (
-                git.last_touching(connection, repo.id, commit.oid, [entry.path for entry in page])
+                commits.last_touching(connection, repo.id, commit.oid, [entry.path for entry in page])
                 if expand
                 else {}
             )
@@ -174,7 +174,7 @@ class Reading:
             found = [reader.find(commit.tree_oid, path.strip("/")) for path in dict.fromkeys(paths)]
             entries = [entry for entry in found if entry is not None]
             last = (
-                git.last_touching(connection, repo.id, commit.oid, [entry.path for entry in entries])
+                commits.last_touching(connection, repo.id, commit.oid, [entry.path for entry in entries])
                 if expand
                 else {}
             )
@@ -233,8 +233,8 @@ class Reading:
         with self._database.read() as connection:
             repo = self._register.get_on(connection, viewer, repo_id)
             at = revisions.resolve(connection, repo, revision)
-            page = git.history(connection, repo.id, at.oid, limit, offset)
-            return page, git.count_history(connection, repo.id, at.oid)
+            page = commits.history(connection, repo.id, at.oid, limit, offset)
+            return page, commits.count_history(connection, repo.id, at.oid)
 
     def commit(
         self, viewer: Viewer, repo_id: RepoId, revision: str
@@ -244,8 +244,8 @@ class Reading:
             repo = self._register.get_on(connection, viewer, repo_id)
             at = revisions.resolve(connection, repo, revision)
             commit = revisions.get_commit(connection, repo.id, at.oid)
-            parents = git.parents_of(connection, repo.id, commit.oid)
-            return repo, commit, parents, git.changes_of(connection, repo.id, commit.oid)
+            parents = commits.parents_of(connection, repo.id, commit.oid)
+            return repo, commit, parents, commits.changes_of(connection, repo.id, commit.oid)
 
     def likers(self, viewer: Viewer, repo_id: RepoId, limit: int, offset: int) -> list[tuple[str, str]]:
         """Name and full name of those who like a repo."""

@@ -8,8 +8,8 @@ import msgspec
 import sqlalchemy as sa
 
 from seedstock.core.errors import RevisionNotFound
-from seedstock.db import git, refs
-from seedstock.db.git import CommitRow
+from seedstock.db import commits, refs
+from seedstock.db.commits import CommitRow
 from seedstock.db.repos import RepoRow
 
 _MAX_REF_CHARS = 300  # check_ref_name allows fewer
@@ -43,9 +43,9 @@ def _lookup(connection: sa.Connection, repo_id: int, text: str) -> Revision | No
     if not _ABBREVIATED.match(text):
         return None
     commit = (
-        git.find_commit(connection, repo_id, text)
+        commits.find_commit(connection, repo_id, text)
         if len(text) == 40
-        else git.find_commit_by_prefix(connection, repo_id, text)
+        else commits.find_commit_by_prefix(connection, repo_id, text)
     )
     return Revision(commit.oid, None) if commit else None
 
@@ -72,7 +72,7 @@ def split(connection: sa.Connection, repo: RepoRow, rest: str) -> tuple[Revision
 
 def get_commit(connection: sa.Connection, repo_id: int, oid: str) -> CommitRow:
     """The columns of a commit that a ref points at. Raises RevisionNotFound."""
-    commit = git.find_commit(connection, repo_id, oid)
+    commit = commits.find_commit(connection, repo_id, oid)
     if commit is None:
         raise RevisionNotFound(oid)
     return commit

@@ -14,7 +14,7 @@ from threading import Lock
 import msgspec
 import sqlalchemy as sa
 
-from seedstock.db.git import CommitRow
+from seedstock.db.commits import CommitRow
 from seedstock.db.repos import RepoRow
 from seedstock.hub import revisions
 from seedstock.hub.metadata import MetadataCache, describe, describe_preloaded

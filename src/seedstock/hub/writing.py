@@ -14,9 +14,9 @@ from seedstock.core.errors import Forbidden, TooLarge
 from seedstock.core.names import RepoId, check_file_path
 from seedstock.core.viewer import Viewer
 from seedstock.db import git
+from seedstock.db.commits import CommitRow
 from seedstock.db.engine import Database
 from seedstock.db.files import files_in_repo
-from seedstock.db.git import CommitRow
 from seedstock.db.repos import RepoRow
 from seedstock.hub import revisions
 from seedstock.hub.commits import CommitMessage, CommitWriter, blob_object

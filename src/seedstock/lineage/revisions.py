@@ -9,7 +9,7 @@ import msgspec
 
 from seedstock.content.service import Content
 from seedstock.core.errors import HubError, Unavailable
-from seedstock.db import git, repos
+from seedstock.db import commits, git, repos
 from seedstock.db.engine import Database
 from seedstock.db.repos import RepoRow
 from seedstock.hub.metadata import ContentReader, MetadataCache, describe
@@ -52,7 +52,7 @@ class ModelRevisions:
             repo = repos.find_repo_by_id(connection, repo_id)
             if repo is None:
                 return None
-            commit = git.find_commit(connection, repo_id, commit_oid or repo.head_oid)
+            commit = commits.find_commit(connection, repo_id, commit_oid or repo.head_oid)
             if commit is None:
                 return None
             listing = Trees(connection, repo_id, self._cache).listing(commit.tree_oid, "", recursive=True)

@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 
 from seedstock.core.names import RepoId, RepoType
 from seedstock.core.viewer import TokenRole
-from seedstock.db import git
+from seedstock.db import commits
 from seedstock.http.app import build_app
 from seedstock.hub.repos import RepoSettings
 from seedstock.hub.snapshots import Snapshots
@@ -102,4 +102,4 @@ def test_the_cache_is_bounded_by_entries(http: httpx.Client, hub: Hub) -> None:
         assert snapshots.get(connection, repo, oids[-1]) is found[-1]
         again = snapshots.get(connection, repo, oids[0])
         assert again is not found[0]
-        assert again.commit == git.find_commit(connection, repo.id, oids[0])
+        assert again.commit == commits.find_commit(connection, repo.id, oids[0])

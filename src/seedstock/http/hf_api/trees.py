@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from seedstock.core.clock import iso
 from seedstock.core.errors import Invalid
-from seedstock.db.git import CommitRow
+from seedstock.db.commits import CommitRow
 from seedstock.http.hf_api.info import next_link
 from seedstock.http.routing import Call, Routes, json_response
 from seedstock.hub.reading import LargeFile, TreePage

@@ -8,7 +8,7 @@ from urllib.parse import quote
 from starlette.responses import Response
 
 from seedstock.core.errors import EntryNotFound
-from seedstock.db.git import CommitRow
+from seedstock.db.commits import CommitRow
 from seedstock.db.refs import RefRow
 from seedstock.http.routing import Call
 from seedstock.hub.browsing import BlobAt, FolderAt, Place
