@@ -16,8 +16,6 @@ compared layer by layer. Unrelated layers differ in 64 bits +- 5.7; 24 is seven 
 from __future__ import annotations
 
 import os
-import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,26 +25,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seedstock.core.errors import Invalid
+from seedstock.weights.probes import BLOCK_MODELS, FAR, Probes, Words
 from seedstock.weights.profile import SKETCH_BYTES
 from seedstock.weights.signature import MAX_SKETCHES, Signature
 
 CLOSE_BITS = 24
 ANCHOR_BITS = 16
-BLOCK_MODELS = 1024
-# Positions of the probes, and how many leading layers each is looked for among. Of 32 sketches, a layer at 0.06 is at
-# most the third, and pruning only moves it forward; a relative that was grown to twice the depth holds it among the
-# first five, and that at 0.35 among the first 23. One near the end is looked for among the last layers of each model.
-_PROBES = ((0.06, 8), (0.35, 24))
-_LAST_PROBE, _LAST_LAYERS = 0.95, 4
-_ALIGNED = 8
 _COMPARED_AT_ONCE = 4096
 _BLOCK_WORDS = MAX_SKETCHES * 2 * BLOCK_MODELS
 _RECORD = np.dtype(
     [("hidden", "<u4"), ("layers", "<u4"), ("key_start", "<u8"), ("key_bytes", "<u4"), ("anchors", "<u8", 2)]
 )
-_FAR = 255
-
-Words = NDArray[np.uint64]
 
 
 class Near(msgspec.Struct, frozen=True):
@@ -191,11 +180,11 @@ class SketchIndex:
         return np.asarray(found[wide[found]])
 
     def _scan_blocks(self, numbers: NDArray[np.int64], query: Words) -> NDArray[np.int64]:
-        scratch = _Scratch(query)
+        probes = Probes(query)
         blocks = np.asarray(self._blocks)  # slices of a memmap cost microseconds each
         found = [
             number * BLOCK_MODELS
-            + np.flatnonzero(scratch.nearest(blocks[number], self._depths(number)) <= CLOSE_BITS)
+            + np.flatnonzero(probes.nearest(blocks[number], self._depths(number)) <= CLOSE_BITS)
             for number in numbers
         ]
         return np.concatenate(found) if found else np.empty(0, dtype=np.int64)
@@ -211,8 +200,8 @@ class SketchIndex:
     def _compare(self, query: Words, signature: Signature, found: NDArray[np.int64]) -> Iterator[Near]:
         stored = self._blocks[found // BLOCK_MODELS, :, :, found % BLOCK_MODELS]
         distance = np.bitwise_count(stored[:, :, None, :] ^ query[None, None]).sum(axis=3).astype(np.int64)
-        distance[~stored.any(axis=2)] = _FAR  # layers that say nothing
-        distance[:, :, ~query.any(axis=1)] = _FAR
+        distance[~stored.any(axis=2)] = FAR  # layers that say nothing
+        distance[:, :, ~query.any(axis=1)] = FAR
         anchors = _anchor_words(signature)
         for row, at in enumerate(found):
             record = self._records[at]
@@ -226,63 +215,6 @@ class SketchIndex:
                 len(nearest),
                 int(np.bitwise_count(record["anchors"] ^ anchors).sum()) if known else None,
             )
-
-
-class _Scratch:
-    """Buffers of one thread, and the probe layers of one query."""
-
-    def __init__(self, query: Words) -> None:
-        usable = np.flatnonzero(query.any(axis=1))
-        places = [
-            usable[round(position * (len(usable) - 1))]
-            for position in (*(position for position, _ in _PROBES), _LAST_PROBE)
-            if len(usable)
-        ]
-        self._probes = [(query[place], among) for place, (_, among) in zip(places, _PROBES, strict=False)]
-        self._last = query[places[-1]] if places else None
-        chosen: Any = np.linspace(0, len(usable) - 1, _ALIGNED).round().astype(int) if len(usable) else []
-        self._aligned = np.unique(usable[chosen])
-        self._query = query[self._aligned][:, :, None]
-        shape = (MAX_SKETCHES, 2, BLOCK_MODELS)
-        self._words, self._counts = np.empty(shape, dtype=np.uint64), np.empty(shape, dtype=np.uint8)
-        self._sums = np.empty((MAX_SKETCHES, BLOCK_MODELS), dtype=np.uint8)
-
-    def nearest(self, block: Words, depths: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Least distance of each model of the block, of that many layers, over all pairs that are looked at."""
-        best = np.full(BLOCK_MODELS, _FAR, dtype=np.uint8)
-        if len(self._aligned):
-            for row, layer in enumerate(self._aligned):
-                np.bitwise_xor(block[layer], self._query[row], out=self._words[row])
-            best = self._least(self._words[: len(self._aligned)])
-        for probe, among in self._probes:
-            words = self._words[:among]
-            np.bitwise_xor(block[:among], probe[None, :, None], out=words)
-            np.minimum(best, self._least(words), out=best)
-        if self._last is not None:
-            for first, stop, models in _ends(depths):
-                words = self._words[: stop - first]
-                np.bitwise_xor(block[first:stop], self._last[None, :, None], out=words)
-                np.minimum(best, self._least(words), out=best, where=models)
-        return best
-
-    def _least(self, words: Words) -> NDArray[np.uint8]:
-        rows = len(words)
-        counts = np.bitwise_count(words, out=self._counts[:rows])
-        np.add(counts[:, 0], counts[:, 1], out=self._sums[:rows])
-        return np.asarray(self._sums[:rows].min(axis=0), dtype=np.uint8)
-
-
-def _ends(depths: NDArray[np.int64]) -> Iterator[tuple[int, int, NDArray[np.bool_] | bool]]:
-    """The last layers of a block's models: ranges of layers, and which models they hold for.
-
-    Models of one width have few depths; where they have many, all layers are looked at.
-    """
-    distinct = np.unique(depths)
-    if len(distinct) > MAX_SKETCHES // _LAST_LAYERS:
-        yield 0, MAX_SKETCHES, True
-        return
-    for depth in distinct.tolist():
-        yield max(depth - _LAST_LAYERS, 0), depth, depths == depth
 
 
 def _parts(found: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
@@ -302,37 +234,3 @@ def _anchor_words(signature: Signature) -> Words:
 
 def _is_close(anchor_bits: int | None) -> bool:
     return anchor_bits is not None and anchor_bits <= ANCHOR_BITS
-
-
-def random_signature(seed: int, hidden_size: int = 4096) -> Signature:
-    """A signature of random bits, for measurements and tests."""
-    raw = np.random.default_rng(seed).bytes(SKETCH_BYTES * (MAX_SKETCHES + 1))
-    sketches, anchors = raw[SKETCH_BYTES:], raw[:SKETCH_BYTES]
-    return Signature("gated", hidden_size, MAX_SKETCHES, sketches, anchors, {}, None, "BF16", 0)
-
-
-def measure_trace(n: int = 1_000_000, folder: Path | None = None, searches: int = 5) -> float:
-    """Median seconds of a search among `n` models of the query's width, which is the worst case.
-
-    The index, 540 MB at a million, is written to `folder` or a temporary one. Raises AssertionError if the
-    planted relative is not found first.
-    """
-    with tempfile.TemporaryDirectory(dir=folder) as place:
-        index = SketchIndex(Path(place))
-        rng = np.random.default_rng(7)
-        for start in range(0, n, 65_536):
-            count = min(65_536, n - start)
-            records = np.zeros(count, dtype=_RECORD)
-            records["hidden"], records["layers"] = 4096, MAX_SKETCHES
-            records["anchors"] = rng.integers(0, 2**64, (count, 2), dtype=np.uint64)
-            words = rng.integers(0, 2**64, (count, MAX_SKETCHES, 2), dtype=np.uint64)
-            index._write([f"model-{start + row}" for row in range(count)], words, records)  # noqa: SLF001
-        query = random_signature(1)
-        index.append("planted", query)
-        index.near(query)
-        times = []
-        for _ in range(searches):
-            started = time.perf_counter()
-            assert index.near(query)[0].key == "planted"
-            times.append(time.perf_counter() - started)
-        return float(np.median(times))

@@ -15,8 +15,9 @@ from seedstock.db.engine import Database
 from seedstock.db.schema import weight_sets
 from seedstock.db.weights import WeightSetRow, put_weight_set
 from seedstock.lineage.sketches import Sketches
-from seedstock.weights.search import SketchIndex, random_signature
+from seedstock.weights.search import SketchIndex
 from seedstock.weights.signature import METHOD
+from tests.factories.signatures import random_signature
 
 COUNT = 3
 

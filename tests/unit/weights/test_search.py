@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from seedstock.core.errors import Invalid
-from seedstock.weights.search import BLOCK_MODELS, CLOSE_BITS, SketchIndex, random_signature
+from seedstock.weights.probes import BLOCK_MODELS
+from seedstock.weights.search import CLOSE_BITS, SketchIndex
 from seedstock.weights.signature import Signature, sign
 from tests.factories import models
+from tests.factories.signatures import random_signature
 
 
 def _flipped(signature: Signature, bits: int, seed: int, layers: range | None = None) -> Signature:
