@@ -8,7 +8,8 @@ from functools import cache
 
 import msgspec
 
-from seedstock.web.family import FamilyQuery, family_page
+from seedstock.web.family import family_page
+from seedstock.web.family_query import FamilyQuery
 from seedstock.web.foundations import RootCount, Totals, report
 from seedstock.web.views import lineage
 from seedstock.web.views.common import Fact, Link, Page, Snippet, ViewerView

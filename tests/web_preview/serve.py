@@ -19,7 +19,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from seedstock.web.assets import STATIC_DIR, static_version
-from seedstock.web.family import query_of
+from seedstock.web.family_query import query_of
 from seedstock.web.render import CONTENT_SECURITY_POLICY, render
 from tests.web_preview.sample_family import COMMIT, FAMILY
 from tests.web_preview.sample_lineage import CONTRADICTED_PAGE, EVIDENCE_PAGE, big_graph, family

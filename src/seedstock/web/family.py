@@ -1,17 +1,16 @@
-"""From a family graph to the family page: places, counts, filters, and one page of the sorted table.
+"""From a family graph to the family page: counts, filters, and one page of the sorted table.
 
 Everything is linear in the graph but the sort, because a family may have thousands of models.
 """
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
-from urllib.parse import urlencode
 
-import msgspec
-
+from seedstock.web.family_places import Place, places
+from seedstock.web.family_query import FamilyQuery
 from seedstock.web.views.common import Fact, Pagination
 from seedstock.web.views.lineage import (
     AnalysisView,
@@ -52,106 +51,7 @@ OPENNESS = {
     "open-weight": "Open weight",
     "weights-available": "Weights available",
 }
-_MOST_TEXT = 120
 NOT_STATED = "not stated"  # the filter's word for a licence or country that nothing states
-_DIRECTED = (Evidence.VERIFIED, Evidence.DECLARED)
-
-
-class FamilyQuery(msgspec.Struct, frozen=True):
-    """The state of the table, as the page's address says it; unknown values match nothing or are ignored."""
-
-    search: str = ""
-    relation: str = ""
-    licence: str = ""
-    origin: str = ""
-    evidence: str = ""
-    sort: str = "place"
-    descending: bool = False
-    page: int = 1
-
-    def filters(self) -> dict[str, str]:
-        """The active filters, without order and page."""
-        names = ("search", "relation", "licence", "origin", "evidence")
-        return {name: value for name in names if (value := getattr(self, name))}
-
-    def href(self, **changes: Any) -> str:
-        """This page's query string with some changes."""
-        changed = msgspec.structs.replace(self, **changes)
-        pairs: dict[str, str] = changed.filters()
-        if changed.sort != "place" or changed.descending:
-            pairs |= {"sort": changed.sort} | ({"order": "desc"} if changed.descending else {})
-        if changed.page > 1:
-            pairs["page"] = str(changed.page)
-        return f"?{urlencode(pairs)}#table" if pairs else "?#table"
-
-
-def query_of(read: Callable[[str], str | None]) -> FamilyQuery:
-    """The state of the table from the fields of an address, such as `call.query`; nonsense is cut or ignored."""
-
-    def text(name: str) -> str:
-        return (read(name) or "").replace("\0", "").strip()[:_MOST_TEXT]
-
-    number = text("page")
-    return FamilyQuery(
-        search=text("search"),
-        relation=text("relation"),
-        licence=text("licence"),
-        origin=text("origin"),
-        evidence=text("evidence"),
-        sort=text("sort") or "place",
-        descending=text("order") == "desc",
-        page=int(number)
-        if number.isascii() and number.isdecimal() and 0 < len(number) < 7 and int(number)
-        else 1,
-    )
-
-
-class _Place(msgspec.Struct, frozen=True):
-    """Where a model stands: `order` is 0 for the model, 1 ancestors, 2 descendants, 3 relatives, 4 mere claims."""
-
-    order: int
-    steps: int
-
-    @property
-    def words(self) -> str:
-        if self.order == 0:
-            return "This model"
-        if self.order >= 3:
-            return "Relative" if self.order == 3 else "Contradicted claim"
-        near, far = ("Parent", "Ancestor") if self.order == 1 else ("Child", "Descendant")
-        return near if self.steps == 1 else f"{far}, {self.steps} steps"
-
-
-def places(graph: FamilyGraph) -> dict[int, _Place]:
-    """Where each model stands, along edges that are not contradicted; cycles in declarations do no harm."""
-    up: dict[int, list[int]] = {}
-    down: dict[int, list[int]] = {}
-    for edge in graph.edges:
-        if edge.evidence in _DIRECTED:
-            up.setdefault(edge.target, []).append(edge.source)
-            down.setdefault(edge.source, []).append(edge.target)
-    found = {graph.focus: _Place(0, 0)}
-    for order, neighbours in ((1, up), (2, down)):
-        for id, steps in _distances(graph.focus, neighbours).items():
-            found.setdefault(id, _Place(order, steps))
-    akin = {
-        id
-        for edge in graph.edges
-        if edge.evidence is not Evidence.CONTRADICTED
-        for id in (edge.source, edge.target)
-    }
-    return {node.id: found.get(node.id, _Place(3 if node.id in akin else 4, 0)) for node in graph.nodes}
-
-
-def _distances(start: int, neighbours: dict[int, list[int]]) -> dict[int, int]:
-    distances, waiting = {start: 0}, deque([start])
-    while waiting:
-        id = waiting.popleft()
-        for other in neighbours.get(id, ()):
-            if other not in distances:
-                distances[other] = distances[id] + 1
-                waiting.append(other)
-    return distances
 
 
 def family_page(
@@ -219,7 +119,7 @@ def _matches(node: FamilyNode, edges: list[FamilyEdge], query: FamilyQuery) -> b
 
 
 def _key(
-    sort: str, where: dict[int, _Place], incoming: dict[int, list[FamilyEdge]]
+    sort: str, where: dict[int, Place], incoming: dict[int, list[FamilyEdge]]
 ) -> Callable[[FamilyNode], Any]:
     def name(node: FamilyNode) -> str:
         return node.repo.lower()
@@ -264,7 +164,7 @@ def _columns(query: FamilyQuery) -> tuple[SortView, ...]:
 
 def _row(
     node: FamilyNode,
-    where: dict[int, _Place],
+    where: dict[int, Place],
     incoming: dict[int, list[FamilyEdge]],
     names: dict[int, FamilyNode],
 ) -> FamilyRowView:
@@ -311,7 +211,7 @@ def _counts(graph: FamilyGraph) -> tuple[Fact, ...]:
     return tuple(Fact(evidence.value, f"{counts[evidence]:,}") for evidence in Evidence)
 
 
-def _headline(header: RepoHeaderView, graph: FamilyGraph, where: dict[int, _Place]) -> str:
+def _headline(header: RepoHeaderView, graph: FamilyGraph, where: dict[int, Place]) -> str:
     orders = Counter(place.order for place in where.values())
     parts = [
         _some(orders[1], "ancestor"),

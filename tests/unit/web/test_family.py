@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seedstock.web.family import PAGE_SIZE, FamilyQuery, family_page, places, query_of
+from seedstock.web.family import PAGE_SIZE, family_page
+from seedstock.web.family_places import places
+from seedstock.web.family_query import FamilyQuery, query_of
 from seedstock.web.views.lineage import (
     AnalysisState,
     AnalysisView,

@@ -11,7 +11,8 @@ from seedstock.db.publishers import PublisherRow
 from seedstock.http.routing import Call, json_response
 from seedstock.lineage.graph import Key, Support, Tie
 from seedstock.lineage.service import Family, Foundation, ModelLineage
-from seedstock.web.family import family_page, query_of
+from seedstock.web.family import family_page
+from seedstock.web.family_query import query_of
 from seedstock.web.pages.answer import page_routes, show
 from seedstock.web.pages.cards import licence_label
 from seedstock.web.pages.header import header_of
