@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 
-from seedstock.web.views.lineage import Evidence, FamilyEdge, FamilyGraph, FamilyNode
+from seedstock.web.views.evidence import Evidence
+from seedstock.web.views.family import FamilyEdge, FamilyGraph, FamilyNode
 from tests.web_preview.sample_repos import MODEL_ID, MODEL_URL
 
 V, D, C, R = Evidence.VERIFIED, Evidence.DECLARED, Evidence.CONTRADICTED, Evidence.RELATED

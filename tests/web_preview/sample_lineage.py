@@ -11,16 +11,17 @@ import msgspec
 from seedstock.web.family import family_page
 from seedstock.web.family_query import FamilyQuery
 from seedstock.web.foundations import RootCount, Totals, report
-from seedstock.web.views import lineage
+from seedstock.web.views import evidence, trace
 from seedstock.web.views.common import Fact, Link, Page, Snippet, ViewerView
+from seedstock.web.views.evidence import Evidence
+from seedstock.web.views.family import AnalysisState, AnalysisView, FamilyGraph, FamilyPage, FoundationLine
 from seedstock.web.views.foundations import Measure, OriginView, TrendView
-from seedstock.web.views.lineage import AnalysisState, AnalysisView, Evidence
 from tests.web_preview.sample_family import COMMIT, FAMILY, big_family
 from tests.web_preview.sample_repos import ANONYMOUS, DEMO, HEADER, MODEL_ID, MODEL_URL, NOW
 
 DONE = AnalysisView(AnalysisState.DONE)
 ROOTS = (
-    lineage.FoundationLine(
+    FoundationLine(
         "HuggingFaceTB/SmolLM2-135M",
         Evidence.DECLARED,
         steps=1,
@@ -34,60 +35,64 @@ BIG_HEADER = msgspec.structs.replace(HEADER, name="big-family", url="/demo/big-f
 
 
 @cache
-def big_graph() -> lineage.FamilyGraph:
+def big_graph() -> FamilyGraph:
     """Five thousand models; made once, because making them takes longer than drawing them."""
     return big_family(BIG_COUNT)
 
 
-def family(query: FamilyQuery, *, big: bool = False) -> lineage.FamilyPage:
+def family(query: FamilyQuery, *, big: bool = False) -> FamilyPage:
     """The page for a state of its table."""
     header, graph = (BIG_HEADER, big_graph()) if big else (HEADER, FAMILY)
     return family_page(header, graph, query, DONE, () if big else ROOTS)
 
 
-def lone(state: AnalysisState, detail: str | None = None) -> lineage.FamilyPage:
-    graph = lineage.FamilyGraph(focus=1, nodes=FAMILY.nodes[1:2])
+def lone(state: AnalysisState, detail: str | None = None) -> FamilyPage:
+    graph = FamilyGraph(focus=1, nodes=FAMILY.nodes[1:2])
     return family_page(HEADER, graph, FamilyQuery(), AnalysisView(state, detail))
 
 
 RUNNING = family_page(
     HEADER, FAMILY, FamilyQuery(), AnalysisView(AnalysisState.RUNNING, "3 of 7 candidates are done."), ROOTS
 )
-CHART = lineage.LayerChartView(
+CHART = evidence.LayerChartView(
     "Agreement of matched neurons",
-    tuple(lineage.LayerView(str(i), 0.97 + 0.03 * math.cos(i), "13" if i == 14 else None) for i in range(30)),
+    tuple(
+        evidence.LayerView(str(i), 0.97 + 0.03 * math.cos(i), "13" if i == 14 else None) for i in range(30)
+    ),
     threshold=0.5,
     threshold_label="derived from 0.5 upwards",
 )
 STATISTICS = (
-    lineage.StatisticView(
+    evidence.StatisticView(
         "Layers mapped", "30 of 30", "at least 80%", True, "Layers whose sketches match in the same order"
     ),
-    lineage.StatisticView("Cosine", "0.9997", "above 0.9", True, "Of the same tensor in both models, median"),
-    lineage.StatisticView("Bit distance", "2.81", "below 3.5", True, "Bits in which aligned values differ"),
-    lineage.StatisticView(
+    evidence.StatisticView(
+        "Cosine", "0.9997", "above 0.9", True, "Of the same tensor in both models, median"
+    ),
+    evidence.StatisticView("Bit distance", "2.81", "below 3.5", True, "Bits in which aligned values differ"),
+    evidence.StatisticView(
         "Neuron agreement", "1.000", "above 0.3", True, "Neurons assigned alike by gate and up"
     ),
-    lineage.StatisticView("log10 p of the agreement", "−304", "below −6", True),
-    lineage.StatisticView("Identical tensors", "0.0%", None, None, "Recorded, never a verdict alone"),
+    evidence.StatisticView("log10 p of the agreement", "−304", "below −6", True),
+    evidence.StatisticView("Identical tensors", "0.0%", None, None, "Recorded, never a verdict alone"),
 )
 FILES = (
-    lineage.FileReadView("child", "model.safetensors", "5af571cbf074e6d21a03528d2330792e", "#"),
-    lineage.FileReadView("parent", "model.safetensors", "91c0be2233aa41870c9d2e5f6a7b8c90"),
+    evidence.FileReadView("child", "model.safetensors", "5af571cbf074e6d21a03528d2330792e", "#"),
+    evidence.FileReadView("parent", "model.safetensors", "91c0be2233aa41870c9d2e5f6a7b8c90"),
 )
-RECORD = lineage.EvidenceView(
+RECORD = evidence.EvidenceView(
     id="ev0103a41c77",
     evidence=Evidence.VERIFIED,
     title="lab/countdown-grpo-135M is a full fine-tune of demo/SmolLM2-135M-Instruct",
     summary="All 30 layers match in order, and every weight moved a little: 2.1% of its size on average. Weights of "
     "independent training never come this near.",
-    child=lineage.CommitRefView("lab/countdown-grpo-135M", COMMIT, "/lab/countdown-grpo-135M"),
-    parent=lineage.CommitRefView(str(MODEL_ID), COMMIT[::-1], MODEL_URL),
+    child=evidence.CommitRefView("lab/countdown-grpo-135M", COMMIT, "/lab/countdown-grpo-135M"),
+    parent=evidence.CommitRefView(str(MODEL_ID), COMMIT[::-1], MODEL_URL),
     compared_at=NOW - timedelta(days=2),
     method="pairwise@1",
     record_href="/api/evidence/ev0103a41c77",
     download_href="/api/evidence/ev0103a41c77?download=true",
-    signature=lineage.SignatureView(lineage.SignatureState.VALID, "hub-2026-ed25519"),
+    signature=evidence.SignatureView(evidence.SignatureState.VALID, "hub-2026-ed25519"),
     kind="full fine-tune",
     coefficients=(Fact("Mean change", "0.021"),),
     declared="finetune of demo/SmolLM2-135M-Instruct",
@@ -119,28 +124,28 @@ CONTRADICTED = msgspec.structs.replace(
     title="The weights contradict the card of ada/own-from-scratch-135M",
     summary="The card names demo/SmolLM2-135M-Instruct as its base. No layer matches, in any order or basis: the two "
     "are as far apart as models of independent training.",
-    child=lineage.CommitRefView("ada/own-from-scratch-135M", COMMIT, "/ada/own-from-scratch-135M"),
+    child=evidence.CommitRefView("ada/own-from-scratch-135M", COMMIT, "/ada/own-from-scratch-135M"),
     kind=None,
     coefficients=(),
     direction="",
-    signature=lineage.SignatureView(lineage.SignatureState.UNKNOWN_KEY, "b41f09"),
+    signature=evidence.SignatureView(evidence.SignatureState.UNKNOWN_KEY, "b41f09"),
     statistics=tuple(
         msgspec.structs.replace(row, value=value, holds=None if row.holds is None else False)
         for row, value in zip(STATISTICS, ("0 of 30", "0.0003", "5.76", "0.004", "−0.4", "0.0%"), strict=True)
     ),
-    chart=lineage.LayerChartView(
+    chart=evidence.LayerChartView(
         "Agreement of matched neurons",
-        tuple(lineage.LayerView(str(i), 0.004 + 0.012 * (i % 3)) for i in range(30)),
+        tuple(evidence.LayerView(str(i), 0.004 + 0.012 * (i % 3)) for i in range(30)),
         threshold=0.3,
     ),
 )
-EVIDENCE_PAGE = lineage.EvidencePage(
+EVIDENCE_PAGE = evidence.EvidencePage(
     HEADER,
     RECORD,
     f"{MODEL_URL}/family",
     (Link("ada/own-from-scratch-135M, contradicted", f"{MODEL_URL}/evidence/x"),),
 )
-CONTRADICTED_PAGE = lineage.EvidencePage(HEADER, CONTRADICTED, f"{MODEL_URL}/family")
+CONTRADICTED_PAGE = evidence.EvidencePage(HEADER, CONTRADICTED, f"{MODEL_URL}/family")
 
 
 def stated(country: str, owner: str) -> OriginView:
@@ -206,11 +211,11 @@ ACCOUNT = report(
 )
 NO_FOUNDATIONS = report((), Totals(0, 0))
 HITS = (
-    lineage.TraceHitView(
+    trace.TraceHitView(
         str(MODEL_ID), MODEL_URL, COMMIT, Evidence.VERIFIED, "Derived", "full fine-tune", "7 of 128 bits",
         "All 30 layers match in order; the weights moved by 2.1%.",
     ),
-    lineage.TraceHitView(
+    trace.TraceHitView(
         "bob/mystery-weights", "/bob/mystery-weights", COMMIT, Evidence.RELATED, "Partly shared", None, "31 of 128 bits",
         "12 of 30 layers match; the rest does not.",
     ),
@@ -237,16 +242,16 @@ LINEAGE_SAMPLES: dict[str, tuple[str, Page, ViewerView]] = {
     "foundations": ("/foundations", FOUNDATIONS, DEMO),
     "foundations-account": ("/lab/foundations", ACCOUNT, DEMO),
     "foundations-empty": ("/_/foundations-empty", NO_FOUNDATIONS, ANONYMOUS),
-    "trace": ("/trace", lineage.TracePage(LIMIT), DEMO),
+    "trace": ("/trace", trace.TracePage(LIMIT), DEMO),
     "trace-found": (
         "/_/trace-found",
-        lineage.TracePage(LIMIT, "lab/countdown-grpo-135M", HITS, searched=312),
+        trace.TracePage(LIMIT, "lab/countdown-grpo-135M", HITS, searched=312),
         DEMO,
     ),
-    "trace-none": ("/_/trace-none", lineage.TracePage(LIMIT, "ada/new", ()), DEMO),
+    "trace-none": ("/_/trace-none", trace.TracePage(LIMIT, "ada/new", ()), DEMO),
     "trace-anonymous": (
         "/_/trace-anonymous",
-        lineage.TracePage(LIMIT, sign_in_href="/login?next=/trace"),
+        trace.TracePage(LIMIT, sign_in_href="/login?next=/trace"),
         ANONYMOUS,
     ),
 }

@@ -6,7 +6,7 @@ import msgspec
 
 from seedstock.web.views import openness
 from seedstock.web.views.common import Fact, Link, Page, ViewerView
-from seedstock.web.views.lineage import SignatureState, SignatureView
+from seedstock.web.views.evidence import SignatureState, SignatureView
 from seedstock.web.views.openness import CheckState, ComponentState, LicenceStatus
 from seedstock.web.views.repos import BadgesView, BuiltOnView, FoundationPanelView, LineageState
 from tests.web_preview.sample_repos import ANONYMOUS, CARD, DEMO, HEADER, MODEL_URL

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import msgspec
 
 from seedstock.web.filters import count
+from seedstock.web.views.evidence import LayerChartView
 from seedstock.web.views.foundations import TrendView
-from seedstock.web.views.lineage import LayerChartView
 from seedstock.web.views.usage import UsageDayView
 
 WIDTH = 720

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from seedstock.web.filters import percent
-from seedstock.web.views.lineage import LayerChartView, LayerView, StatisticView
+from seedstock.web.views.evidence import LayerChartView, LayerView, StatisticView
 
 _PARTS_OF_OTHERS = {"layers_a", "layers_b"}  # shown as the whole of `layers_mapped`
 

@@ -12,9 +12,9 @@ from typing import Any
 from seedstock.web.family_places import Place, places
 from seedstock.web.family_query import FamilyQuery
 from seedstock.web.views.common import Fact, Pagination
-from seedstock.web.views.lineage import (
+from seedstock.web.views.evidence import Evidence
+from seedstock.web.views.family import (
     AnalysisView,
-    Evidence,
     FamilyEdge,
     FamilyGraph,
     FamilyNode,
@@ -45,11 +45,6 @@ EVIDENCE = {
     Evidence.DECLARED: "Declared only",
     Evidence.CONTRADICTED: "Contradicted",
     Evidence.RELATED: "Related, direction unknown",
-}
-OPENNESS = {
-    "open-science": "Open science",
-    "open-weight": "Open weight",
-    "weights-available": "Weights available",
 }
 NOT_STATED = "not stated"  # the filter's word for a licence or country that nothing states
 

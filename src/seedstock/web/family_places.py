@@ -6,7 +6,8 @@ from collections import deque
 
 import msgspec
 
-from seedstock.web.views.lineage import Evidence, FamilyGraph
+from seedstock.web.views.evidence import Evidence
+from seedstock.web.views.family import FamilyGraph
 
 _DIRECTED = (Evidence.VERIFIED, Evidence.DECLARED)
 

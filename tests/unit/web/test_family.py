@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from seedstock.web.family import PAGE_SIZE, family_page
 from seedstock.web.family_places import places
 from seedstock.web.family_query import FamilyQuery, query_of
-from seedstock.web.views.lineage import (
+from seedstock.web.views.evidence import Evidence
+from seedstock.web.views.family import (
     AnalysisState,
     AnalysisView,
-    Evidence,
     FamilyEdge,
     FamilyGraph,
     FamilyNode,

@@ -15,8 +15,8 @@ from seedstock.web.charts import WIDTH, area_chart, layer_chart, nice_top
 from seedstock.web.foundations import RootCount, Totals, report
 from seedstock.web.foundations_export import as_csv, as_json
 from seedstock.web.views.common import Link
+from seedstock.web.views.evidence import LayerChartView, LayerView
 from seedstock.web.views.foundations import Measure, OriginView, TrendView
-from seedstock.web.views.lineage import LayerChartView, LayerView
 
 
 def root(name: str, models: int, country: str | None = None, **rest: int) -> RootCount:

@@ -10,7 +10,7 @@ import pytest
 
 from seedstock.web.render import render
 from seedstock.web.views.common import Page
-from seedstock.web.views.lineage import AnalysisState
+from seedstock.web.views.family import AnalysisState
 from tests.web_preview.sample_lineage import LINEAGE_SAMPLES
 from tests.web_preview.sample_openness import OPENNESS_SAMPLES
 from tests.web_preview.sample_repos import DEMO, NOW, SITE

@@ -26,7 +26,7 @@ from seedstock.web.pages.foundation_panel import foundation_panel
 from seedstock.web.pages.header import below, header_of, parameters
 from seedstock.web.pages.openness import signature_view
 from seedstock.web.views.common import Fact, Link, Notice, NoticeKind
-from seedstock.web.views.lineage import SignatureState
+from seedstock.web.views.evidence import SignatureState
 from seedstock.web.views.repos import (
     CardPage,
     DtypeShare,

@@ -14,7 +14,7 @@ from seedstock.web.evidence_words import facts_in_words, layer_chart_of, statist
 from seedstock.web.pages.answer import moment, page_routes, show
 from seedstock.web.pages.header import header_of
 from seedstock.web.views.common import Fact, Link, Snippet
-from seedstock.web.views.lineage import (
+from seedstock.web.views.evidence import (
     CommitRefView,
     Evidence,
     EvidencePage,

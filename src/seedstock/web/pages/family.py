@@ -16,10 +16,10 @@ from seedstock.web.family_query import query_of
 from seedstock.web.pages.answer import page_routes, show
 from seedstock.web.pages.cards import licence_label
 from seedstock.web.pages.header import header_of
-from seedstock.web.views.lineage import (
+from seedstock.web.views.evidence import Evidence
+from seedstock.web.views.family import (
     AnalysisState,
     AnalysisView,
-    Evidence,
     FamilyEdge,
     FamilyGraph,
     FamilyNode,

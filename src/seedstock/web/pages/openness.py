@@ -21,7 +21,7 @@ from seedstock.web.pages.cards import GRADES
 from seedstock.web.pages.header import header_of
 from seedstock.web.views import openness as views
 from seedstock.web.views.common import Fact, Link
-from seedstock.web.views.lineage import SignatureState, SignatureView
+from seedstock.web.views.evidence import SignatureState, SignatureView
 from seedstock.web.views.openness import CheckState, ComponentState, ComponentView, LicenceStatus
 
 routes = page_routes()

@@ -9,7 +9,8 @@ from seedstock.core.names import RepoId, RepoType
 from seedstock.http.routing import Call
 from seedstock.lineage.trace import MAX_TRACED_BYTES, Related
 from seedstock.web.pages.answer import login_href, page_routes, show
-from seedstock.web.views.lineage import Evidence, TraceHitView, TracePage
+from seedstock.web.views.evidence import Evidence
+from seedstock.web.views.trace import TraceHitView, TracePage
 
 routes = page_routes()
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 import msgspec
 
 from seedstock.web.views.common import Fact, Link, Notice, Page
-from seedstock.web.views.lineage import SignatureView
+from seedstock.web.views.evidence import SignatureView
 from seedstock.web.views.repos import RepoHeaderView
 
 
