@@ -1,4 +1,4 @@
-"""GGUF v2 and v3 headers, of either byte order, read in growing windows.
+"""GGUF v2 and v3 headers, of either byte order: keys, values and tensors.
 
 Arrays are walked, not kept (only short numeric ones are), and long strings are stepped over, so memory stays
 at a few windows however large the vocabulary is. Counts and lengths are checked against what is left of the
@@ -14,10 +14,10 @@ from collections import Counter
 import msgspec
 
 from seedstock.core.errors import UnsupportedFormat
+from seedstock.metadata.gguf_scan import MARK_EVERY, MAX_HEADER_BYTES, Scan
 from seedstock.metadata.gguf_types import ARRAY, FILE_TYPES, SCALARS, STRING, TENSOR_TYPES
-from seedstock.metadata.source import RangeReader, read_exact
+from seedstock.metadata.source import RangeReader
 
-MAX_HEADER_BYTES = 128 << 20
 MAX_KEYS = 65_536
 MAX_TENSORS = 100_000
 MAX_NAME_BYTES = 65_535
@@ -25,9 +25,6 @@ MAX_ARRAY_ITEMS = 4_000_000
 MAX_KEPT_ITEMS = 1024
 MAX_KEPT_STRING_BYTES = 1 << 20
 MAX_KEPT_BYTES = 16 << 20
-_FIRST_WINDOW_BYTES = 64 << 10
-_LAST_WINDOW_BYTES = 2 << 20
-_MARK_EVERY = 1024
 
 
 class GgufArray(msgspec.Struct, frozen=True):
@@ -117,7 +114,7 @@ class GgufHeader(msgspec.Struct, frozen=True):
 
 def read_gguf_header(reader: RangeReader) -> GgufHeader:
     """Read the key/value and tensor sections of a GGUF file. Raises UnsupportedFormat."""
-    scan = _Scan(reader)
+    scan = Scan(reader)
     if scan.take(4) != b"GGUF":
         raise UnsupportedFormat("Not a GGUF file: the first four bytes are not 'GGUF'")
     version = scan.number("I", 4)
@@ -143,81 +140,7 @@ def read_gguf_header(reader: RangeReader) -> GgufHeader:
     )
 
 
-class _Scan:
-    """A forward-only cursor over the file; it holds one window of it."""
-
-    def __init__(self, reader: RangeReader, position: int = 0) -> None:
-        self.order = "<"
-        self.kept_bytes = 0
-        self._reader = reader
-        self._window = b""
-        self._start = position  # file offset of the window
-        self._at = 0  # cursor inside the window
-        self._window_bytes = _FIRST_WINDOW_BYTES
-
-    @property
-    def position(self) -> int:
-        return self._start + self._at
-
-    def check_count(self, count: int, limit: int, least_bytes: int, what: str) -> None:
-        left = self._reader.size_bytes - self.position
-        if count > limit or count * least_bytes > left:
-            raise UnsupportedFormat(f"The header announces {count} {what}; {left} bytes are left of the file")
-
-    def take(self, length: int) -> bytes:
-        self._need(length)
-        data = self._window[self._at : self._at + length]
-        self._at += length
-        return data
-
-    def number(self, code: str, size_bytes: int) -> int:
-        return int(struct.unpack(self.order + code, self.take(size_bytes))[0])
-
-    def skip(self, length: int) -> None:
-        self._check_end(length)
-        if self._at + length <= len(self._window):
-            self._at += length
-        else:
-            self._start, self._window, self._at = self.position + length, b"", 0
-
-    def text(self, limit_bytes: int, what: str) -> str:
-        length = self.number("Q", 8)
-        if length > limit_bytes:
-            raise UnsupportedFormat(f"A {what} of {length} bytes at offset {self.position}")
-        return self.take(length).decode("utf-8", "replace")
-
-    def skip_strings(self, count: int) -> tuple[int, ...]:
-        """Step over `count` strings; return the offsets of every 1024th."""
-        marks = []
-        unpack = struct.Struct(self.order + "Q").unpack_from
-        for index in range(count):
-            if index % _MARK_EVERY == 0:
-                marks.append(self.position)
-            self._need(8)
-            length = unpack(self._window, self._at)[0]
-            self._at += 8
-            self.skip(length)
-        return tuple(marks)
-
-    def _check_end(self, length: int) -> None:
-        if length > self._reader.size_bytes - self.position:
-            raise UnsupportedFormat(f"The header is cut off: {length} bytes needed at offset {self.position}")
-        if self.position + length > MAX_HEADER_BYTES:
-            raise UnsupportedFormat(f"The header is longer than {MAX_HEADER_BYTES} bytes")
-
-    def _need(self, length: int) -> None:
-        if self._at + length <= len(self._window):
-            return
-        self._check_end(length)
-        rest = self._window[self._at :]
-        start = self.position
-        stop = min(self._reader.size_bytes, start + max(length, self._window_bytes))
-        self._window = rest + read_exact(self._reader, start + len(rest), stop)
-        self._start, self._at = start, 0
-        self._window_bytes = min(2 * self._window_bytes, _LAST_WINDOW_BYTES)
-
-
-def _read_values(scan: _Scan, key_count: int) -> dict[str, GgufValue]:
+def _read_values(scan: Scan, key_count: int) -> dict[str, GgufValue]:
     values: dict[str, GgufValue] = {}
     for _ in range(key_count):
         key = scan.text(MAX_NAME_BYTES, "key")
@@ -229,7 +152,7 @@ def _read_values(scan: _Scan, key_count: int) -> dict[str, GgufValue]:
     return values
 
 
-def _read_value(scan: _Scan, value_type: int) -> GgufValue:
+def _read_value(scan: Scan, value_type: int) -> GgufValue:
     if value_type == STRING:
         return _read_string(scan)
     if value_type == ARRAY:
@@ -237,7 +160,7 @@ def _read_value(scan: _Scan, value_type: int) -> GgufValue:
     return _read_scalars(scan, value_type, 1)[0]
 
 
-def _read_string(scan: _Scan) -> str | SkippedText:
+def _read_string(scan: Scan) -> str | SkippedText:
     length = scan.number("Q", 8)
     if length > MAX_KEPT_STRING_BYTES:
         scan.skip(length)
@@ -246,7 +169,7 @@ def _read_string(scan: _Scan) -> str | SkippedText:
     return scan.take(length).decode("utf-8", "replace")
 
 
-def _read_array(scan: _Scan) -> GgufArray:
+def _read_array(scan: Scan) -> GgufArray:
     item_type = scan.number("I", 4)
     count = scan.number("Q", 8)
     if item_type == STRING:
@@ -263,14 +186,14 @@ def _read_array(scan: _Scan) -> GgufArray:
     return GgufArray(count, items=_read_scalars(scan, item_type, count))
 
 
-def _read_scalars(scan: _Scan, value_type: int, count: int) -> tuple[int | float | bool, ...]:
+def _read_scalars(scan: Scan, value_type: int, count: int) -> tuple[int | float | bool, ...]:
     if value_type not in SCALARS:
         raise UnsupportedFormat(f"Unknown value type {value_type} at offset {scan.position}")
     code, size_bytes = SCALARS[value_type]
     return struct.unpack(f"{scan.order}{count}{code}", scan.take(count * size_bytes))
 
 
-def _read_tensor(scan: _Scan) -> GgufTensor:
+def _read_tensor(scan: Scan) -> GgufTensor:
     name = scan.text(MAX_NAME_BYTES, "tensor name")
     scan.kept_bytes += len(name)
     if scan.kept_bytes > MAX_KEPT_BYTES:
@@ -309,7 +232,7 @@ def _token_text(reader: RangeReader, order: str, values: dict[str, GgufValue], k
         return None
     if not tokens.marks or not 0 <= index < tokens.count:
         return None
-    scan = _Scan(reader, tokens.marks[index // _MARK_EVERY])
+    scan = Scan(reader, tokens.marks[index // MARK_EVERY])
     scan.order = order
-    scan.skip_strings(index % _MARK_EVERY)
+    scan.skip_strings(index % MARK_EVERY)
     return scan.text(MAX_NAME_BYTES, "token")
