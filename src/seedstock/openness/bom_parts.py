@@ -12,9 +12,9 @@ from urllib.parse import quote
 
 import msgspec
 
-from seedstock.openness.assess import OwnLicence, read_own_licence
 from seedstock.openness.facts import Ancestry, Dataset, Edge, Evidence, File, ModelFacts, Node, Relation
 from seedstock.openness.inheritance import walk
+from seedstock.openness.own_licence import OwnLicence, read_own_licence
 
 MAX_TEXT_CHARS = 2000
 MAX_FILES = 2000

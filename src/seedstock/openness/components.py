@@ -6,12 +6,12 @@ import re
 
 import msgspec
 
-from seedstock.openness.assess import OwnLicence
 from seedstock.openness.component_evidence import LOOKS, Sighting
 from seedstock.openness.component_model import COMPONENTS, Component, Ground, Kind, Rating, State
 from seedstock.openness.facts import ModelFacts
 from seedstock.openness.licence_model import find_licence
 from seedstock.openness.licences import Basis, DeclaredLicence, of_licence, read_licence
+from seedstock.openness.own_licence import OwnLicence
 
 _PER_KIND = {
     Kind.CODE: re.compile(r"\Alicen[cs]e[-_.](?:code|software)\b", re.IGNORECASE),

@@ -10,13 +10,14 @@ from enum import StrEnum
 
 import msgspec
 
-from seedstock.openness.assess import assess, read_own_licence
+from seedstock.openness.assess import assess
 from seedstock.openness.component_model import Ground, Rating, State
 from seedstock.openness.components import detect, withdraw
 from seedstock.openness.facts import Ancestry, ModelFacts, Recipe, Replication, Unknown
 from seedstock.openness.inheritance import walk
 from seedstock.openness.licence_report import LicenceReport, Status
 from seedstock.openness.osaid import Osaid, check_osaid
+from seedstock.openness.own_licence import read_own_licence
 
 PARAMETERS = 2
 REPORT = 5

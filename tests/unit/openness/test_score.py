@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from seedstock.metadata.summary import RepoMetadata
 from seedstock.metadata.weights import FileProblem
-from seedstock.openness.assess import read_own_licence
 from seedstock.openness.bom import cyclonedx_bom
 from seedstock.openness.canonical import canonical_json
 from seedstock.openness.card_text import card_sections, prose
@@ -27,6 +26,7 @@ from seedstock.openness.facts import (
     alone,
 )
 from seedstock.openness.osaid import Answer
+from seedstock.openness.own_licence import read_own_licence
 from seedstock.openness.score import Badge, Klass, grade
 from tests.unit.openness.models import CARD, MIT, chain, model, weights
 
