@@ -13,10 +13,10 @@ from seedstock.weights.compare import compare
 from seedstock.weights.comparison import Verdict
 from seedstock.weights.elements import BLOCKS, decode, is_block_type, round_bf16
 from seedstock.weights.layer_map import align_layers
-from seedstock.weights.layout import role_of
 from seedstock.weights.profile import profile_rows
 from seedstock.weights.sampling import cosine, sample_places
 from seedstock.weights.signature import sign
+from seedstock.weights.tensor_names import role_of
 from tests.factories import models
 
 _FILE = models.safetensors_of(models.llama(1, layers=2, width=32, neurons=64))

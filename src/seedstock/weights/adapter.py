@@ -8,7 +8,8 @@ import msgspec
 
 from seedstock.weights.checkpoint import Checkpoint, TensorInfo
 from seedstock.weights.comparison import MAX_SHARED_NAMES, Comparison, Verdict
-from seedstock.weights.layout import find_layout, role_of
+from seedstock.weights.layout import find_layout
+from seedstock.weights.tensor_names import role_of
 
 _PART = re.compile(
     r"(?P<module>.+?)(?:\.weight)?\.(?P<side>lora_(?:embedding_)?[AaBb])(?:\.[^.]+)?(?:\.weight)?\Z"
