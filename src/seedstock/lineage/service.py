@@ -6,17 +6,16 @@ of it; where a card names one it stays the text that the card holds.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
-from seedstock.accounts.permissions import Action, allowed
 from seedstock.core.errors import EntryNotFound
 from seedstock.core.names import RepoId
 from seedstock.core.viewer import Viewer
-from seedstock.db import jobs, lineage_status, publishers, repos
+from seedstock.db import jobs, lineage_status, publishers
 from seedstock.db import lineage as rows
 from seedstock.db.engine import Database
 from seedstock.db.lineage import EdgeRow
@@ -26,6 +25,7 @@ from seedstock.hub import revisions
 from seedstock.hub.index_queue import ANALYSE_LINEAGE
 from seedstock.hub.repos import Repos
 from seedstock.lineage.graph import Ancestry, Key, Root, Support, Tie, ties
+from seedstock.lineage.visible import climb, ends_of, first_readable, readable
 
 MAX_FAMILY = 5_000
 _TURNED = {"parent": "child", "child": "parent", "relative": "relative"}
@@ -120,7 +120,7 @@ class Lineage:
             if commit == repo.head_oid:
                 find = rows.edges_from_parents if parents_only else rows.edges_to
                 incoming = find(connection, repo.id)
-            visible = _visible(connection, viewer, [*own, *incoming])
+            visible = readable(connection, viewer, ends_of([*own, *incoming]))
             found = [_edge(repo.id, tie, visible) for tie in ties([*own, *incoming], visible)]
             if parents_only:
                 found = [edge for edge in found if edge.role == "parent"]
@@ -140,7 +140,7 @@ class Lineage:
         with self._database.read() as connection:
             repo = self._register.get_on(connection, viewer, repo_id)
             commit = revisions.resolve(connection, repo, revision).oid
-            edges, seen = _climb(connection, viewer, repo, commit, rows.edges_of(connection, repo.id, commit))
+            edges, seen = climb(connection, viewer, repo, commit, rows.edges_of(connection, repo.id, commit))
         # A contradicted base is named, but nothing is inherited from it.
         found = [tie for tie in ties(edges, seen) if tie.support is not Support.RELATED]
         ends = {end for tie in found for end in (tie.parent, tie.child)} | {repo.id}
@@ -149,7 +149,7 @@ class Lineage:
     def _foundations(
         self, connection: sa.Connection, viewer: Viewer, repo: RepoRow, commit: str, own: list[EdgeRow]
     ) -> list[Foundation]:
-        edges, visible = _climb(connection, viewer, repo, commit, own)
+        edges, visible = climb(connection, viewer, repo, commit, own)
         roots = Ancestry(ties(edges, visible)).roots(repo.id)
         names = {root.key: _name(root.path[-1], root.key, visible) for root in roots}
         profiles = publishers.find_publishers(connection, [name.split("/")[0] for name in names.values()])
@@ -174,8 +174,8 @@ class Lineage:
             while frontier:
                 reached = rows.edges_touching(connection, frontier)
                 # Those that the viewer may not see are not counted either: `truncated` would tell of them.
-                found = _first_readable(
-                    connection, viewer, _ends(reached) - seen.keys(), limit + 1 - len(seen)
+                found = first_readable(
+                    connection, viewer, ends_of(reached) - seen.keys(), limit + 1 - len(seen)
                 )
                 if len(seen) + len(found) > limit:
                     truncated = True
@@ -196,7 +196,7 @@ class Lineage:
         """The most downloaded models built on a repo that the viewer was shown, by cards or weights."""
         with self._database.read() as connection:
             # Some may be hidden from this viewer; a few more are asked for in their place.
-            found = _readable(connection, viewer, rows.child_ids(connection, repo.id, limit * 4))
+            found = readable(connection, viewer, rows.child_ids(connection, repo.id, limit * 4))
         return sorted(found.values(), key=lambda child: (-child.downloads, child.id))[:limit]
 
     def children(self, found: Collection[RepoRow]) -> dict[int, dict[str, int]]:
@@ -212,7 +212,7 @@ class Lineage:
             edge = found.edge if found is not None else None
             if found is None or edge is None or repo.id not in {edge.repo_id, edge.other_repo_id}:
                 raise EntryNotFound("There is no such evidence of this model")
-            ends = _readable(connection, viewer, _ends([edge]))
+            ends = readable(connection, viewer, ends_of([edge]))
             if edge.other_repo_id is None or edge.verdict is None or len(ends) < 2:
                 raise EntryNotFound("There is no such evidence of this model")
         return Evidence(
@@ -231,50 +231,6 @@ def _status(connection: sa.Connection, repo_id: int, commit: str) -> tuple[str, 
         # The job's own words may hold paths of the server; administrators see them.
         return "failed", "The analysis was broken off; its job's log says why"
     return status, error
-
-
-def _ends(edges: Iterable[EdgeRow]) -> set[int]:
-    return {end for edge in edges for end in (edge.repo_id, edge.other_repo_id) if end is not None}
-
-
-def _readable(connection: sa.Connection, viewer: Viewer, ids: Collection[int]) -> dict[int, RepoRow]:
-    """Those of the repos that the viewer may see."""
-    found = repos.repos_by_id(connection, ids) if ids else {}
-    return {number: repo for number, repo in found.items() if allowed(viewer, Action.READ, repo)}
-
-
-def _first_readable(
-    connection: sa.Connection, viewer: Viewer, ids: Collection[int], wanted: int
-) -> dict[int, RepoRow]:
-    """As many of the repos as are wanted, or a few more, of those that the viewer may see."""
-    ordered, found = sorted(ids), dict[int, RepoRow]()
-    for start in range(0, len(ordered), MAX_FAMILY):
-        found |= _readable(connection, viewer, ordered[start : start + MAX_FAMILY])
-        if len(found) >= wanted:
-            break
-    return found
-
-
-def _visible(connection: sa.Connection, viewer: Viewer, edges: Collection[EdgeRow]) -> dict[int, RepoRow]:
-    return _readable(connection, viewer, _ends(edges))
-
-
-def _climb(
-    connection: sa.Connection, viewer: Viewer, repo: RepoRow, commit: str, own: list[EdgeRow]
-) -> tuple[list[EdgeRow], dict[int, RepoRow]]:
-    """Every edge that leads upwards from a commit of a model, level by level; one query each."""
-    edges = {edge.id: edge for edge in own}
-    seen = {repo.id: repo}
-    frontier: Collection[int] = [repo.id]
-    while frontier:
-        reached = rows.parent_edges(connection, frontier)
-        if commit != repo.head_oid and repo.id in frontier:
-            reached = []  # of the head, whose parents are not this commit's
-        edges |= {edge.id: edge for edge in reached}
-        found = _readable(connection, viewer, _ends([*own, *reached]) - seen.keys())
-        seen |= found
-        frontier = found.keys()
-    return list(edges.values()), seen
 
 
 def _edge(viewpoint: int, tie: Tie, visible: dict[int, RepoRow]) -> Edge:
