@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 from seedstock.core.names import RepoType
-from seedstock.web.markdown import RepoLinks, render_markdown
+from seedstock.web.markdown import render_markdown
+from seedstock.web.rewriting import RepoLinks
 from seedstock.web.views import accounts, convert, files, jobs, remotes, run
 from seedstock.web.views.common import Choice, Fact, Link, Notice, NoticeKind, Page, Pagination, ViewerView
 from tests.web_preview.sample_adapt import ADAPT_SAMPLES

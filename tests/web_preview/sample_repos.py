@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from seedstock.core.names import RepoId, RepoType
-from seedstock.web.markdown import RepoLinks, render_markdown
+from seedstock.web.markdown import render_markdown
+from seedstock.web.rewriting import RepoLinks
 from seedstock.web.snippets import hub_snippets, repo_snippets
 from seedstock.web.views.common import Choice, Fact, Link, Pagination, SiteView, ViewerView
 from seedstock.web.views.repos import (

@@ -1,27 +1,20 @@
 """Markdown that anyone may have written -> HTML that may be shown on this host.
 
 Three steps, in this order: markdown-it renders (GFM tables, strikethrough, task lists, bare links), nh3
-drops whatever is not on the allowlist below, and a last pass over that clean, well-formed HTML points
-relative targets at the repository, replaces images of other hosts by links (nothing is loaded from other
-hosts) and gives every heading an id under `user-content-`, so that no id can shadow one of the page's own.
+drops whatever is not on the allowlist below, and `web.rewriting` points what is left at the repository.
 """
 
 from __future__ import annotations
 
-import posixpath
 import re
-from html import escape
-from html.parser import HTMLParser
-from typing import Protocol
-from urllib.parse import SplitResult, quote, unquote, urlsplit
 
-import msgspec
 import nh3
 from markdown_it import MarkdownIt
 from markdown_it.rules_core import StateCore
 from markdown_it.token import Token
 
-ID_PREFIX = "user-content-"
+from seedstock.web.rewriting import LinkTarget, rewrite
+
 MAX_MARKDOWN_CHARS = 300_000
 # Deeply nested elements cost an HTML parser time quadratic in their depth: 150,000 took 75 s, 5,000 take 0.1 s.
 MAX_RAW_TAGS = 5_000
@@ -48,32 +41,8 @@ _TAGS = set(_ATTRIBUTES) | set(_PLAIN_TAGS.split())
 _UNREADABLE_TAGS = "script style title textarea iframe noembed noframes xmp svg math template"
 _CLEAN_CONTENT = set(_UNREADABLE_TAGS.split())
 _CLASS = re.compile(r"language-[A-Za-z0-9_+#.-]{1,30}\Z|task-(open|done)\Z")
-_HEADINGS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
-_VOID = frozenset({"br", "hr", "img"})
 _FRONT_MATTER = re.compile(r"\A\ufeff?---[ \t]*\r?\n(?:.*?\n)?(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)", re.DOTALL)
 _BARE_URL = re.compile(r"https?://[^\s<>\"'`\\^{}|]*[^\s<>\"'`\\^{}|.,;:!?)\]*_~]")
-
-
-class LinkTarget(Protocol):
-    """Where a relative target leads; `path` is normalised, unquoted and never climbs out of the repository."""
-
-    def __call__(self, path: str, *, is_image: bool) -> str:
-        """The address on this host."""
-        ...
-
-
-class RepoLinks(msgspec.Struct, frozen=True):
-    """The usual `LinkTarget`: files of one revision, relative to the folder of the Markdown file."""
-
-    repo_url: str
-    revision: str
-    folder: str = ""
-
-    def __call__(self, path: str, *, is_image: bool) -> str:
-        """Images come from `resolve`, everything else is shown by `blob`."""
-        inside = posixpath.normpath(posixpath.join("/", self.folder, path)).lstrip("/")
-        verb = "resolve" if is_image else "blob" if inside else "tree"
-        return f"{self.repo_url}/{verb}/{quote(self.revision, safe='')}/{quote(inside)}".rstrip("/")
 
 
 def strip_front_matter(text: str) -> str:
@@ -110,12 +79,8 @@ def _cleaned(raw: str, target: LinkTarget, *, cut: bool) -> str:
         link_rel=None,
         strip_comments=True,
     )
-    writer = _Rewriter(target)
-    writer.feed(clean)
-    writer.close()
-    if cut:
-        writer.out.append("<p><em>The rest of this file is too long to show here.</em></p>")
-    return "".join(writer.out)
+    end = "<p><em>The rest of this file is too long to show here.</em></p>" if cut else ""
+    return rewrite(clean, target) + end
 
 
 def _filter_attribute(tag: str, attribute: str, value: str) -> str | None:
@@ -184,106 +149,3 @@ def _split_urls(text: Token) -> list[Token]:
         position = match.end()
     parts.append(Token("text", "", 0, content=text.content[position:]))
     return parts
-
-
-class _Rewriter(HTMLParser):
-    """Copies clean HTML and rewrites targets and ids on the way."""
-
-    def __init__(self, target: LinkTarget) -> None:
-        super().__init__(convert_charrefs=True)
-        self.out: list[str] = []
-        self._target = target
-        self._heading: tuple[int, list[str]] | None = None
-        self._ids: dict[str, int] = {}
-        self._links = 0
-
-    def handle_data(self, data: str) -> None:
-        self.out.append(escape(data, quote=False))
-        if self._heading is not None:
-            self._heading[1].append(data)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        values = {name: value or "" for name, value in attrs}
-        if tag == "img":
-            self.out.append(self._image(values))
-            return
-        if tag in _HEADINGS:
-            values.pop("id", None)
-            self._heading = (len(self.out), [])
-        if tag == "a":
-            self._links += 1
-            values = self._anchor(values)
-        self.out.append(_open_tag(tag, _prefix_ids(values)))
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag in _VOID:
-            return
-        if tag in _HEADINGS and self._heading is not None:
-            index, text = self._heading
-            opening = self.out[index]
-            self.out[index] = f'{opening[:-1]} id="{self._heading_id("".join(text))}">'
-            self._heading = None
-        if tag == "a":
-            self._links -= 1
-        self.out.append(f"</{tag}>")
-
-    def _heading_id(self, text: str) -> str:
-        slug = re.sub(r"[^\w\- ]", "", text.strip().lower()).replace(" ", "-") or "section"
-        seen = self._ids.get(slug, 0)
-        self._ids[slug] = seen + 1
-        return escape(f"{ID_PREFIX}{slug}{f'-{seen}' if seen else ''}")
-
-    def _anchor(self, values: dict[str, str]) -> dict[str, str]:
-        href = values.pop("href", None)
-        address = None if href is None else self._resolve(href, is_image=False)
-        if address is None:
-            return values
-        values["href"] = address
-        if urlsplit(address).scheme:
-            values["rel"] = "noopener nofollow ugc"
-        return values
-
-    def _image(self, values: dict[str, str]) -> str:
-        address = self._resolve(values.pop("src", ""), is_image=True)
-        alt = values.get("alt", "")
-        if address is None:
-            return escape(alt)
-        if urlsplit(address).scheme:
-            host = urlsplit(address).netloc
-            label = f"Image: {alt}" if alt else f"Image on {host}"
-            if self._links:  # already inside a link: a second one may not nest
-                return f'<span class="remote-image">{escape(label)}</span>'
-            link = {"class": "remote-image", "href": address, "rel": "noopener nofollow ugc"}
-            return f"{_open_tag('a', link)}{escape(label)}</a>"
-        return _open_tag("img", {"src": address, "alt": alt, "loading": "lazy", **values})
-
-    def _resolve(self, address: str, *, is_image: bool) -> str | None:
-        """The address to write, or None for one that a browser could read in more than one way."""
-        address = re.sub(r"[\x00-\x20\x7f]", "", address)
-        try:
-            parts = urlsplit(address)
-        except ValueError:
-            return None
-        if not address or "\\" in address:
-            return None
-        if parts.scheme or parts.netloc:
-            return address if parts.scheme else f"https:{address}"
-        return self._resolve_here(parts, is_image=is_image) or None
-
-    def _resolve_here(self, parts: SplitResult, *, is_image: bool) -> str:
-        fragment = f"#{ID_PREFIX}{parts.fragment.removeprefix(ID_PREFIX)}" if parts.fragment else ""
-        if parts.path.startswith("/"):
-            return f"/{parts.path.lstrip('/')}{'?' + parts.query if parts.query else ''}{fragment}"
-        return (self._target(unquote(parts.path), is_image=is_image) if parts.path else "") + fragment
-
-
-def _prefix_ids(values: dict[str, str]) -> dict[str, str]:
-    return {
-        name: f"{ID_PREFIX}{value.removeprefix(ID_PREFIX)}" if name in {"id", "name"} else value
-        for name, value in values.items()
-    }
-
-
-def _open_tag(tag: str, values: dict[str, str]) -> str:
-    attributes = "".join(f' {name}="{escape(value)}"' for name, value in values.items())
-    return f"<{tag}{attributes}>"

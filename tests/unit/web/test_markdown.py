@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seedstock.web.markdown import RepoLinks, render_markdown, strip_front_matter
+from seedstock.web.markdown import render_markdown, strip_front_matter
+from seedstock.web.rewriting import RepoLinks
 
 LINKS = RepoLinks("/demo/m", "refs/pr/1", "docs")
 LOADING = {"src", "srcset", "poster", "background", "data", "action", "formaction", "xlink:href"}

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from threading import Lock
 
-from seedstock.web.markdown import RepoLinks, render_markdown
+from seedstock.web.markdown import render_markdown
+from seedstock.web.rewriting import RepoLinks
 
 _MOST_CHARS = 16_000_000
 

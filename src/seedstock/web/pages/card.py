@@ -18,13 +18,13 @@ from seedstock.hub.reading import RepoAt
 from seedstock.metadata.card import texts
 from seedstock.openness.signature_check import SIGNATURE_FILE
 from seedstock.replications.service import RECIPE_FILE
-from seedstock.web.markdown import RepoLinks
 from seedstock.web.pages.answer import moment, page_routes, redirect, show
 from seedstock.web.pages.cached_markdown import CACHE
 from seedstock.web.pages.cards import cards_of, licence_label
 from seedstock.web.pages.foundation_panel import foundation_panel
 from seedstock.web.pages.header import below, header_of, parameters
 from seedstock.web.pages.openness import signature_view
+from seedstock.web.rewriting import RepoLinks
 from seedstock.web.views.common import Fact, Link, Notice, NoticeKind
 from seedstock.web.views.evidence import SignatureState
 from seedstock.web.views.repos import (

@@ -13,11 +13,11 @@ from seedstock.db.refs import RefRow
 from seedstock.http.routing import Call
 from seedstock.hub.browsing import BlobAt, FolderAt, Place
 from seedstock.hub.trees import Entry
-from seedstock.web.markdown import RepoLinks
 from seedstock.web.pages.answer import moment, page_routes, redirect, show
 from seedstock.web.pages.cached_markdown import CACHE
 from seedstock.web.pages.header import below, header_of
 from seedstock.web.pages.weights import weight_view
+from seedstock.web.rewriting import RepoLinks
 from seedstock.web.views.common import Choice, Link, Pagination
 from seedstock.web.views.files import (
     BinaryBody,
