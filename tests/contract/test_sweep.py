@@ -11,12 +11,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import seedstock.http.app  # noqa: F401 - registers the path convertors
-from seedstock.http.hf_api import accounts, commit, files, info, lfs, repos, trees
+from seedstock.http.hf_api import accounts, commit, files, info, lfs, listing, repos, trees
 
 PATHS = sorted(
     {
         route.path
-        for group in (accounts, commit, files, info, lfs, repos, trees)
+        for group in (accounts, commit, files, info, lfs, listing, repos, trees)
         for route in group.routes.routes
     }
 )

@@ -49,6 +49,7 @@ def route_groups() -> list[ModuleType]:
         jobs,
         lfs,
         lineage,
+        listing,
         openness,
         remotes,
         replications,
@@ -64,6 +65,7 @@ def route_groups() -> list[ModuleType]:
     # Pages come last: the addresses of an account and of a repo match nearly everything.
     api = [
         info,
+        listing,
         files,
         trees,
         commit,

@@ -13,7 +13,7 @@ from seedstock.chats.service import Changes, Chat, ChatSettings
 from seedstock.core.clock import iso
 from seedstock.core.errors import Invalid
 from seedstock.db.chats import ChatRow
-from seedstock.http.hf_api.info import next_link
+from seedstock.http.hf_api.listing import next_link
 from seedstock.http.routing import Call, Routes, json_response
 
 routes = Routes()
