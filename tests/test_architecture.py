@@ -48,7 +48,7 @@ SIDEWAYS = {
 }
 # `http.app` alone puts the pages among the routes, inside functions; pages need no more of `http` than these.
 COMPOSES = {"http/app.py": {"web"}}
-PAGES_MAY_USE = {"routing", "errors", "receive", "threads"}
+PAGES_MAY_USE = {"routing", "call", "errors", "receive", "threads"}
 NEVER_FROM_THE_EDGE = {"db", "store"}
 # Row types are plain frozen structs that services return; the edge may name them, and nothing else of `db`.
 ROW_TYPES = {

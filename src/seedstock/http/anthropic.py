@@ -6,9 +6,11 @@ from starlette.responses import Response
 
 from seedstock.core import errors
 from seedstock.core.errors import HubError
+from seedstock.http.call import Call
 from seedstock.http.errors import status_of, to_response
 from seedstock.http.generation import generate, identify_api_caller
-from seedstock.http.routing import Call, Routes, json_response, read_body
+from seedstock.http.receive import read_body
+from seedstock.http.routing import Routes, json_response
 from seedstock.run.apis import Api, parse_request
 from seedstock.run.request_checks import MAX_BODY_BYTES
 

@@ -13,10 +13,11 @@ from seedstock.chats.service import ChatSettings
 from seedstock.core.clock import iso
 from seedstock.core.errors import HubError
 from seedstock.http.battle_stream import BattleStream
+from seedstock.http.call import Call
 from seedstock.http.generation import EventsResponse, generate
 from seedstock.http.hf_api.listing import next_link
 from seedstock.http.metering import admit
-from seedstock.http.routing import Call, Routes, json_response
+from seedstock.http.routing import Routes, json_response
 from seedstock.http.threads import in_thread
 from seedstock.run.apis import Api, parse_request
 

@@ -27,9 +27,10 @@ from seedstock.core.errors import (
     Unauthenticated,
     Unavailable,
 )
+from seedstock.http.call import Call
 from seedstock.http.file_response import FileSpanResponse, PiecesResponse, parse_range
 from seedstock.http.receive import receive
-from seedstock.http.routing import Call, Routes
+from seedstock.http.routing import Routes
 from seedstock.http.threads import in_thread
 from seedstock.xet.hashing import hash_to_text
 from seedstock.xet.reconstruct import Reconstruction, UrlFor, render_v1, render_v2

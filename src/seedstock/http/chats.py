@@ -13,8 +13,9 @@ from seedstock.chats.service import Changes, Chat, ChatSettings
 from seedstock.core.clock import iso
 from seedstock.core.errors import Invalid
 from seedstock.db.chats import ChatRow
+from seedstock.http.call import Call
 from seedstock.http.hf_api.listing import next_link
-from seedstock.http.routing import Call, Routes, json_response
+from seedstock.http.routing import Routes, json_response
 
 routes = Routes()
 

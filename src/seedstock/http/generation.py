@@ -14,8 +14,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from seedstock.core.errors import HubError, ModelPreparing
+from seedstock.http.call import Call, identify_caller
 from seedstock.http.metering import MeteredAnswer, admit
-from seedstock.http.routing import Call, identify_caller
 from seedstock.http.threads import in_thread
 from seedstock.hub.models import LocatedModel
 from seedstock.run.remote.upstream import find_remote_name

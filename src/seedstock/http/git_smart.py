@@ -12,8 +12,9 @@ from typing import Never
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
 from seedstock.core.errors import Forbidden, HubError, Invalid, TooLarge
+from seedstock.http.call import Call
 from seedstock.http.errors import to_response
-from seedstock.http.routing import Call, Routes
+from seedstock.http.routing import Routes
 
 _LIMIT_BYTES = 16 << 20
 """Of a request, also when unpacked: a client that lists a hundred thousand commits it has sends 5 MB."""

@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect
 
 from seedstock.core.errors import HubError, NotFound
 from seedstock.core.limits import LimitKind
-from seedstock.http.routing import Call
+from seedstock.http.call import Call
 from seedstock.http.threads import in_thread
 from seedstock.run.request import EngineRequest
 from seedstock.run.service import EventStream

@@ -9,7 +9,8 @@ from collections import Counter
 from starlette.responses import Response
 
 from seedstock.core.errors import EngineFailed, Forbidden, Unauthenticated
-from seedstock.http.routing import Call, Routes, identify_caller
+from seedstock.http.call import Call, identify_caller
+from seedstock.http.routing import Routes
 from seedstock.http.threads import in_thread
 from seedstock.run.wire import Status
 from seedstock.usage.metrics import Gauge

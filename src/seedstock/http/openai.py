@@ -13,9 +13,11 @@ from seedstock.core import errors
 from seedstock.core.errors import HubError, Unauthenticated
 from seedstock.db.repos import RepoRow
 from seedstock.http import anthropic
+from seedstock.http.call import Call
 from seedstock.http.errors import status_of, to_response
 from seedstock.http.generation import generate, identify_api_caller
-from seedstock.http.routing import Call, Routes, json_response, read_body
+from seedstock.http.receive import read_body
+from seedstock.http.routing import Routes, json_response
 from seedstock.hub.runnable import ability_of
 from seedstock.remotes.remote import RemoteModel
 from seedstock.run.apis import Api, parse_request

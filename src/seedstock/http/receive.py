@@ -1,4 +1,4 @@
-"""Takes large request bodies in: bounded memory, blocking work in a thread."""
+"""Takes request bodies in: small ones whole; large ones in bounded memory, blocking work in a thread."""
 
 from __future__ import annotations
 
@@ -29,3 +29,17 @@ async def receive(request: Request, sink: Callable[[bytes], None], limit_bytes: 
     if waiting_bytes:
         await in_thread(sink, b"".join(waiting))
     return total
+
+
+async def read_body(request: Request, limit_bytes: int) -> bytes:
+    """The whole body. Raises TooLarge as soon as it is known to pass the limit."""
+    announced = request.headers.get("content-length", "0")
+    if announced.isdigit() and int(announced) > limit_bytes:
+        raise TooLarge(f"Request body of {announced} bytes is over the limit of {limit_bytes}")
+    pieces, size = [], 0
+    async for piece in request.stream():
+        size += len(piece)
+        if size > limit_bytes:
+            raise TooLarge(f"Request body is over the limit of {limit_bytes} bytes")
+        pieces.append(piece)
+    return b"".join(pieces)

@@ -11,7 +11,8 @@ from seedstock.core.clock import iso
 from seedstock.core.errors import NotFound, Unauthenticated
 from seedstock.core.viewer import TokenRole
 from seedstock.db.accounts import AccountRow
-from seedstock.http.routing import Call, Routes
+from seedstock.http.call import Call
+from seedstock.http.routing import Routes
 from seedstock.hub.listing import ListQuery
 
 routes = Routes()

@@ -15,7 +15,8 @@ from seedstock.core.digests import Oid
 from seedstock.core.errors import BadCommit, Invalid, TooLarge
 from seedstock.core.names import RepoType
 from seedstock.db.repos import RepoRow
-from seedstock.http.routing import Call, Routes, json_response
+from seedstock.http.call import Call
+from seedstock.http.routing import Routes, json_response
 from seedstock.http.threads import in_thread
 from seedstock.hub.commits import CommitMessage
 from seedstock.hub.operations import Copy, Delete, DeleteFolder, Operation, Put, PutLarge

@@ -6,7 +6,8 @@ from typing import Any
 
 from starlette.responses import Response
 
-from seedstock.http.routing import Call, Routes, json_response
+from seedstock.http.call import Call
+from seedstock.http.routing import Routes, json_response
 from seedstock.hub.conversions import Proposal, Request
 
 routes = Routes()

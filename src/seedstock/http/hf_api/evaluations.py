@@ -14,7 +14,8 @@ from seedstock.evaluation.boards import Board, Ranked, Result
 from seedstock.evaluation.catalogue import SUITES
 from seedstock.evaluation.estimate import Estimate, estimate, in_words
 from seedstock.evaluation.request import Plan, Request
-from seedstock.http.routing import Call, Routes, json_response
+from seedstock.http.call import Call
+from seedstock.http.routing import Routes, json_response
 from seedstock.run.remote.upstream import RemoteName
 
 routes = Routes()

@@ -8,9 +8,10 @@ from urllib.parse import quote
 
 from starlette.responses import Response
 
+from seedstock.http.call import Call
 from seedstock.http.file_response import FileAnswer, FileSource
 from seedstock.http.file_sources import MemorySource, StoredSource
-from seedstock.http.routing import Call, Routes
+from seedstock.http.routing import Routes
 from seedstock.hub.reading import FileAt
 
 routes = Routes()

@@ -11,7 +11,8 @@ from seedstock.core.clock import iso
 from seedstock.core.errors import Invalid
 from seedstock.core.names import RepoType
 from seedstock.db.repos import RepoRow
-from seedstock.http.routing import Call, Routes
+from seedstock.http.call import Call
+from seedstock.http.routing import Routes
 from seedstock.hub.reading import RepoAt
 from seedstock.hub.snapshots import Snapshot
 from seedstock.hub.trees import Entry

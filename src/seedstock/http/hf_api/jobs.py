@@ -9,9 +9,10 @@ from starlette.responses import Response
 from seedstock.core.clock import iso
 from seedstock.core.errors import Invalid
 from seedstock.db.jobs import JobRow
+from seedstock.http.call import Call
 from seedstock.http.hf_api.listing import next_link
 from seedstock.http.job_stream import SLOTS, JobStream, event_json
-from seedstock.http.routing import Call, Routes, json_response
+from seedstock.http.routing import Routes, json_response
 from seedstock.http.threads import in_thread
 from seedstock.jobs.service import priority_of
 

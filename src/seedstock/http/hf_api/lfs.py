@@ -17,10 +17,11 @@ from seedstock.core.digests import is_digest
 from seedstock.core.errors import BadUpload, Forbidden, Invalid, NotFound
 from seedstock.db.files import FileRow
 from seedstock.db.repos import RepoRow
+from seedstock.http.call import Call
 from seedstock.http.file_response import FileAnswer
 from seedstock.http.file_sources import StoredSource
 from seedstock.http.receive import receive
-from seedstock.http.routing import Call, Routes, json_response
+from seedstock.http.routing import Routes, json_response
 from seedstock.http.threads import in_thread
 
 routes = Routes()

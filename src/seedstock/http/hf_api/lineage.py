@@ -10,8 +10,9 @@ from starlette.responses import Response
 from seedstock.core.clock import iso
 from seedstock.core.errors import EntryNotFound, Invalid, Unauthenticated, UnsupportedFormat
 from seedstock.core.names import RepoId, RepoType
-from seedstock.http.receive import receive
-from seedstock.http.routing import Call, Routes, read_body
+from seedstock.http.call import Call
+from seedstock.http.receive import read_body, receive
+from seedstock.http.routing import Routes
 from seedstock.http.threads import in_thread
 from seedstock.lineage.report import FoundationsReport, RootShare
 from seedstock.lineage.service import Edge, Foundation

@@ -10,8 +10,9 @@ from starlette.responses import Response
 
 from seedstock.core.errors import Invalid
 from seedstock.core.names import RepoType
+from seedstock.http.call import Call
 from seedstock.http.hf_api.info import add_family, expand_of, full_info, light_info
-from seedstock.http.routing import Call, Routes, json_response
+from seedstock.http.routing import Routes, json_response
 from seedstock.hub.listing import SORTS, ListQuery
 
 routes = Routes()

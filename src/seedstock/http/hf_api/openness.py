@@ -7,7 +7,8 @@ from typing import Any
 from starlette.responses import Response
 
 from seedstock.core.errors import Invalid
-from seedstock.http.routing import Call, Routes, json_response
+from seedstock.http.call import Call
+from seedstock.http.routing import Routes, json_response
 from seedstock.openness.service import Graded
 
 routes = Routes()

@@ -9,7 +9,8 @@ from starlette.responses import Response
 
 from seedstock.core.clock import iso
 from seedstock.db.replications import ReplicationRow
-from seedstock.http.routing import Call, Routes, json_response
+from seedstock.http.call import Call
+from seedstock.http.routing import Routes, json_response
 from seedstock.replications.request import Request
 from seedstock.replications.service import ReplicationProposal
 

@@ -10,8 +10,9 @@ from starlette.responses import Response
 from seedstock.core.errors import Invalid, NameTaken, Unauthenticated
 from seedstock.core.names import RepoId, RepoType
 from seedstock.db.repos import RepoRow
+from seedstock.http.call import Call
 from seedstock.http.hf_api.accounts import avatar_url
-from seedstock.http.routing import Call, Routes, json_response
+from seedstock.http.routing import Routes, json_response
 from seedstock.hub.repos import RepoSettings
 
 routes = Routes()

@@ -10,8 +10,9 @@ from starlette.responses import Response
 from seedstock.core.clock import iso
 from seedstock.core.errors import Invalid
 from seedstock.db.commits import CommitRow
+from seedstock.http.call import Call
 from seedstock.http.hf_api.listing import next_link
-from seedstock.http.routing import Call, Routes, json_response
+from seedstock.http.routing import Routes, json_response
 from seedstock.hub.reading import LargeFile, TreePage
 from seedstock.hub.trees import Entry
 

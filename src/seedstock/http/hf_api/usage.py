@@ -15,7 +15,8 @@ from seedstock.core.clock import iso
 from seedstock.core.errors import Invalid
 from seedstock.core.limits import Limits
 from seedstock.db.usage import UsageSums
-from seedstock.http.routing import Call, Routes
+from seedstock.http.call import Call
+from seedstock.http.routing import Routes
 from seedstock.usage.limits import Standing
 from seedstock.usage.service import UsageReport, day_of
 

@@ -8,7 +8,8 @@ import msgspec
 from starlette.responses import Response
 
 from seedstock.adapt.spec import read_spec
-from seedstock.http.routing import Call, Routes, json_response
+from seedstock.http.call import Call
+from seedstock.http.routing import Routes, json_response
 from seedstock.variants.plan import Plan
 from seedstock.variants.service import VariantProposal
 

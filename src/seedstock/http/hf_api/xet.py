@@ -6,7 +6,8 @@ from starlette.responses import Response
 
 from seedstock.accounts.permissions import Action
 from seedstock.content.xet_scope import Access
-from seedstock.http.routing import Call, Routes, json_response
+from seedstock.http.call import Call
+from seedstock.http.routing import Routes, json_response
 
 routes = Routes()
 

@@ -10,7 +10,7 @@ from seedstock.core.errors import Forbidden, Invalid, NotFound, RepoNotFound, Un
 from seedstock.core.names import RepoType
 from seedstock.core.viewer import TokenRole
 from seedstock.db.accounts import AccountRow
-from seedstock.http.routing import Call
+from seedstock.http.call import Call
 from seedstock.hub.listing import ListQuery, RepoPage
 from seedstock.web.pages.answer import moment, page_routes, redirect, show
 from seedstock.web.pages.cards import cards_of

@@ -12,7 +12,7 @@ from seedstock.adapt.preview import Bin, Preview, Sample
 from seedstock.adapt.spec import AdaptSpec, read_spec, write_spec_file
 from seedstock.core.errors import HubError, Invalid, RepoNotFound, Unauthenticated
 from seedstock.core.names import RepoType
-from seedstock.http.routing import Call
+from seedstock.http.call import Call
 from seedstock.hub.listing import ListQuery
 from seedstock.variants.previews import Prospect
 from seedstock.variants.service import VariantProposal

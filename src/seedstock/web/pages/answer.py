@@ -16,8 +16,9 @@ from seedstock import __version__
 from seedstock.core import errors
 from seedstock.core.errors import HubError
 from seedstock.core.names import RESERVED_ACCOUNTS
+from seedstock.http.call import Call, identify_caller
 from seedstock.http.errors import status_of, to_response
-from seedstock.http.routing import Call, Routes, identify_caller
+from seedstock.http.routing import Routes
 from seedstock.web.render import CONTENT_SECURITY_POLICY, render
 from seedstock.web.views.accounts import ErrorPage
 from seedstock.web.views.common import Page, SiteView, ViewerView

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from seedstock.accounts.permissions import Action, allowed
 from seedstock.core.errors import HubError
 from seedstock.core.names import RepoType
-from seedstock.http.routing import Call
+from seedstock.http.call import Call
 from seedstock.hub.listing import RepoPage
 from seedstock.hub.reading import RepoAt
 from seedstock.metadata.card import texts

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from seedstock.core.names import RepoType
 from seedstock.db.repos import RepoRow
-from seedstock.http.routing import Call
+from seedstock.http.call import Call
 from seedstock.hub.listing import RepoPage
 from seedstock.web.pages.answer import moment
 from seedstock.web.views.repos import BadgesView, BaseModelView, LineageState, RepoCardView, Visibility

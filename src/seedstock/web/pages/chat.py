@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from seedstock.accounts.permissions import Action, allowed
 from seedstock.chats.messages import Message
-from seedstock.http.routing import Call
+from seedstock.http.call import Call
 from seedstock.web.markdown import render_answer
 from seedstock.web.pages.answer import login_href, page_routes, redirect, show
 from seedstock.web.pages.header import below, header_of

@@ -6,7 +6,7 @@ import msgspec
 from starlette.responses import Response
 
 from seedstock.arena.table import ENOUGH_VOTES, Standing, Table
-from seedstock.http.routing import Call
+from seedstock.http.call import Call
 from seedstock.web.pages.answer import login_href, page_routes, show
 from seedstock.web.views.chat import ArenaPage, CellView, ComparePage, StandingView
 from seedstock.web.views.common import Link

@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from seedstock.core.errors import HubError, RepoNotFound, Unauthenticated
-from seedstock.http.routing import Call
+from seedstock.http.call import Call
 from seedstock.hub.conversions import Proposal, Request
 from seedstock.web.pages.answer import page_routes, redirect, show
 from seedstock.web.pages.header import header_of

@@ -13,7 +13,7 @@ from seedstock.core.names import RepoId
 from seedstock.evaluation.catalogue import SUITES, Suite
 from seedstock.evaluation.estimate import in_words, of_suite
 from seedstock.evaluation.request import Request
-from seedstock.http.routing import Call
+from seedstock.http.call import Call
 from seedstock.run.remote.upstream import RemoteName, remote_id
 from seedstock.web.pages.answer import page_routes, redirect, show
 from seedstock.web.pages.evaluation_result import detail_of, row_of

@@ -12,7 +12,7 @@ from seedstock.core.errors import GatedRepo, TooLarge
 from seedstock.evaluation.boards import Result
 from seedstock.evaluation.catalogue import SUITES
 from seedstock.evaluation.items import Check, SampleLine
-from seedstock.http.routing import Call
+from seedstock.http.call import Call
 from seedstock.web.pages.answer import moment
 from seedstock.web.views.common import Choice, Fact, Pagination
 from seedstock.web.views.evaluation import AnswerView, DetailView, ResultView

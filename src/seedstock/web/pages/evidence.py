@@ -8,7 +8,7 @@ from typing import Any
 from starlette.responses import Response
 
 from seedstock.db.repos import RepoRow
-from seedstock.http.routing import Call
+from seedstock.http.call import Call
 from seedstock.lineage.service import Evidence as StoredEvidence
 from seedstock.web.evidence_words import facts_in_words, layer_chart_of, statistics_in_words
 from seedstock.web.pages.answer import moment, page_routes, show

@@ -8,7 +8,8 @@ from urllib.parse import quote
 from starlette.responses import Response
 
 from seedstock.db.publishers import PublisherRow
-from seedstock.http.routing import Call, json_response
+from seedstock.http.call import Call
+from seedstock.http.routing import json_response
 from seedstock.lineage.graph import Key, Support, Tie
 from seedstock.lineage.service import Family, Foundation, ModelLineage
 from seedstock.web.family import family_page

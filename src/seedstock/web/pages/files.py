@@ -10,7 +10,7 @@ from starlette.responses import Response
 from seedstock.core.errors import EntryNotFound
 from seedstock.db.commits import CommitRow
 from seedstock.db.refs import RefRow
-from seedstock.http.routing import Call
+from seedstock.http.call import Call
 from seedstock.hub.browsing import BlobAt, FolderAt, Place
 from seedstock.hub.trees import Entry
 from seedstock.web.pages.answer import moment, page_routes, redirect, show

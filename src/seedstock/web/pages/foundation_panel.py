@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from seedstock.http.routing import Call
+from seedstock.http.call import Call
 from seedstock.hub.reading import RepoAt
 from seedstock.hub.repos import repo_id_of
 from seedstock.lineage.graph import Support

@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from seedstock.core.errors import Invalid, NotFound
-from seedstock.http.routing import Call
+from seedstock.http.call import Call
 from seedstock.lineage.report import FoundationsReport, RootShare
 from seedstock.web.foundations import TONES, RootCount, Totals, report
 from seedstock.web.foundations_export import as_csv, as_json

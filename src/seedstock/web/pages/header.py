@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from seedstock.accounts.permissions import Action, allowed
 from seedstock.core.names import RepoType
-from seedstock.http.routing import Call
+from seedstock.http.call import Call
 from seedstock.hub.reading import RepoAt
 from seedstock.hub.repos import repo_id_of
 from seedstock.hub.runnable import writes_text

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from starlette.responses import Response
 
-from seedstock.http.routing import Call
+from seedstock.http.call import Call
 from seedstock.hub.browsing import Change
 from seedstock.web.pages.answer import page_routes, show
 from seedstock.web.pages.files import commit_row, revision_view, segment, storage_of

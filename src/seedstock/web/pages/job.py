@@ -11,7 +11,7 @@ from starlette.responses import Response
 from seedstock.core.errors import Unauthenticated
 from seedstock.db.job_events import EventRow
 from seedstock.db.jobs import JobRow
-from seedstock.http.routing import Call
+from seedstock.http.call import Call
 from seedstock.jobs.service import Summary, priority_of
 from seedstock.variants.spot_checks import SPOT_CHECK, check_of
 from seedstock.web.filters import duration, size

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from seedstock.core.errors import Forbidden, Unauthenticated
 from seedstock.db.jobs import JobRow
-from seedstock.http.routing import Call
+from seedstock.http.call import Call
 from seedstock.web.pages.answer import moment, page_routes, show
 from seedstock.web.views.common import Choice, Link, Pagination
 from seedstock.web.views.jobs import JobRowView, JobsPage, JobState

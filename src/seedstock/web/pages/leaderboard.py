@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from seedstock.evaluation.boards import Board, Ranked
 from seedstock.evaluation.catalogue import SUITES
-from seedstock.http.routing import Call
+from seedstock.http.call import Call
 from seedstock.web.pages.answer import moment, page_routes, show
 from seedstock.web.pages.evaluation_result import band_of
 from seedstock.web.views.common import Choice, Fact, Link

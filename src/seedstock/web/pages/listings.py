@@ -9,7 +9,7 @@ import msgspec
 from starlette.responses import Response
 
 from seedstock.core.names import RepoType
-from seedstock.http.routing import Call
+from seedstock.http.call import Call
 from seedstock.hub.listing import ListQuery
 from seedstock.web.pages.answer import page_routes, show
 from seedstock.web.pages.cards import GRADES, cards_of, licence_label

@@ -10,7 +10,7 @@ from seedstock.accounts.permissions import Action
 from seedstock.core.errors import Conflict, Forbidden, HubError, Invalid, Unauthenticated
 from seedstock.core.names import RepoId, RepoType
 from seedstock.core.viewer import OrgRole, Viewer
-from seedstock.http.routing import Call
+from seedstock.http.call import Call
 from seedstock.hub.repos import RepoSettings
 from seedstock.web.pages.answer import page_routes, redirect, show
 from seedstock.web.pages.header import below, header_of

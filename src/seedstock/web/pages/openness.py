@@ -9,7 +9,7 @@ import msgspec
 from starlette.responses import Response
 
 from seedstock.db.repos import RepoRow
-from seedstock.http.routing import Call
+from seedstock.http.call import Call
 from seedstock.openness.component_model import Rating, State
 from seedstock.openness.facts import ModelFacts
 from seedstock.openness.licence_model import Licence, find_licence

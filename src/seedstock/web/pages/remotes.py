@@ -8,7 +8,7 @@ from msgspec import UNSET
 from starlette.responses import Response
 
 from seedstock.core.errors import Conflict, HubError, Invalid, NotFound
-from seedstock.http.routing import Call
+from seedstock.http.call import Call
 from seedstock.remotes.remote import Change, NewRemote, Remote, Tested
 from seedstock.run.remote.upstream import ApiKind, remote_id
 from seedstock.web.pages.answer import moment, page_routes, show

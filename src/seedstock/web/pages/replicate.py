@@ -8,7 +8,7 @@ from starlette.responses import Response
 from seedstock.core.errors import EntryNotFound, HubError, RepoNotFound, Unauthenticated
 from seedstock.db.jobs import JobRow
 from seedstock.db.replications import ReplicationRow
-from seedstock.http.routing import Call
+from seedstock.http.call import Call
 from seedstock.openness.records import inspect_record
 from seedstock.recipes.graph import order
 from seedstock.recipes.record import RunRecord, StageScore, read_run

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from seedstock.accounts.service import SESSION_MS
 from seedstock.core.errors import Forbidden, Invalid, LimitExceeded
-from seedstock.http.routing import SESSION_COOKIE, Call
+from seedstock.http.call import SESSION_COOKIE, Call
 from seedstock.web.pages.answer import page_routes, redirect, safe_next, show
 from seedstock.web.views.accounts import LoginPage
 

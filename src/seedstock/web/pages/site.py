@@ -9,7 +9,7 @@ from html import escape
 from starlette.responses import RedirectResponse, Response
 
 from seedstock.core.errors import NotFound
-from seedstock.http.routing import Call
+from seedstock.http.call import Call
 from seedstock.web.assets import CACHE_CONTROL, STATIC_DIR, static_url, static_version
 from seedstock.web.filters import tone
 from seedstock.web.pages.answer import page_routes

@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from seedstock.core.errors import HubError
 from seedstock.core.names import RepoId, RepoType
-from seedstock.http.routing import Call
+from seedstock.http.call import Call
 from seedstock.lineage.trace import MAX_TRACED_BYTES, Related
 from seedstock.web.pages.answer import login_href, page_routes, show
 from seedstock.web.views.evidence import Evidence

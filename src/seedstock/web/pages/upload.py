@@ -10,8 +10,9 @@ from starlette.responses import Response
 
 from seedstock.accounts.permissions import Action, check
 from seedstock.core.errors import BadCommit, HubError, Invalid, TooLarge
+from seedstock.http.call import Call
 from seedstock.http.receive import receive
-from seedstock.http.routing import Call, json_response
+from seedstock.http.routing import json_response
 from seedstock.http.threads import in_thread
 from seedstock.hub.commits import CommitMessage
 from seedstock.hub.uploads import Received, Target

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from seedstock.core.errors import Forbidden, Invalid, Unauthenticated
 from seedstock.core.limits import LimitKind, Limits
 from seedstock.db.usage import UsageSums
-from seedstock.http.routing import Call
+from seedstock.http.call import Call
 from seedstock.usage.limits import Standing
 from seedstock.usage.service import TokenUse, UsageReport, day_number, day_of
 from seedstock.web.filters import count
