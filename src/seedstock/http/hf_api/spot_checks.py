@@ -8,7 +8,8 @@ import msgspec
 from starlette.responses import Response
 
 from seedstock.core.clock import iso
-from seedstock.http.routing import Call, Routes, json_response
+from seedstock.http.call import Call
+from seedstock.http.routing import Routes, json_response
 from seedstock.variants.spot_checks import Check
 
 routes = Routes()
