@@ -24,7 +24,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from tests.contract.server import HubProcess
 from tests.factories.hf_model import safetensors_bytes
 from tests.factories.lora import adapter_config, adapter_weights, merged
-from tests.factories.tiny_llama import state, write_model
+from tests.factories.tiny_llama import CHAT, state, write_model
 
 PYTHON = os.environ.get("SEEDSTOCK_TEST_VLLM", "")
 pytestmark = [
@@ -33,6 +33,18 @@ pytestmark = [
 ]
 ASKED: list[Any] = [{"role": "user", "content": "hello there"}]
 ONE_HEAD = {"num_attention_heads": 1, "num_key_value_heads": 1}  # vLLM on a processor runs no narrower ones
+
+TOOLS = "{% if tools %}{% for tool in tools %}{{ tool | tojson }}\n{% endfor %}{% endif %}"
+
+
+def tool(name: str, of: str, values: list[Any]) -> dict[str, Any]:
+    properties = {of: {"enum": values}}
+    schema = {"type": "object", "properties": properties, "required": [of], "additionalProperties": False}
+    return {"type": "function", "function": {"name": name, "parameters": schema}}
+
+
+WEATHER, CLOCK = tool("weather", "city", ["a", "b"]), tool("clock", "utc", [True, False])
+WEATHERS: list[Any] = [("weather", {"city": "a"}), ("weather", {"city": "b"})]
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +122,12 @@ def children(hub: HubProcess) -> list[int]:
         and str(hub.data) in command
         and os.getpgid(int(process.name)) != int(process.name)  # a warden leads its group
     ]
+
+
+def _served(pid: int) -> str:
+    """The folder of the model that a child serves."""
+    words = _read(Path(f"/proc/{pid}/cmdline")).split("\0")
+    return next(word for word in words if word.startswith("--model="))
 
 
 def wait_gone(pids: list[int]) -> None:
@@ -216,7 +234,7 @@ def test_settings_reach_it_in_its_words(tiny: str, client: openai.OpenAI) -> Non
     ("change", "says"),
     [
         ({"extra_body": {"typical_p": 0.5}}, "typical_p"),
-        ({"tools": [{"type": "function", "function": {"name": "f", "parameters": {}}}]}, "vLLM"),
+        ({"tools": [{"type": "function", "function": {"name": "f", "parameters": {}}}]}, "template"),
         ({"reasoning_effort": "low"}, "vLLM"),
         ({"messages": [{"role": "user", "content": "long " * 300}]}, "context"),
         ({"n": 2, "temperature": 0}, "n must be 1"),
@@ -227,6 +245,63 @@ def test_what_it_cannot_do_is_named(
 ) -> None:
     with pytest.raises(openai.BadRequestError, match=says):
         client.chat.completions.create(**{"model": tiny, "messages": ASKED, "max_tokens": 3} | change)
+
+
+@pytest.fixture(scope="module")
+def caller(vllm_hub: HubProcess, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A model whose template has a place for tools."""
+    folder = write_model(
+        tmp_path_factory.mktemp("caller") / "model",
+        chat=TOOLS + CHAT,
+        **ONE_HEAD | {"max_position_embeddings": 2048},
+    )
+    return publish(vllm_hub, folder, "caller")
+
+
+@pytest.mark.parametrize("forced", ["required", {"type": "function", "function": {"name": "clock"}}])
+def test_a_call_can_be_forced(caller: str, client: openai.OpenAI, forced: Any) -> None:
+    asked: Any = {"model": caller, "messages": ASKED, "max_tokens": 200, "tools": [WEATHER, CLOCK]}
+    asked["logit_bias"] = {
+        "32": -100,
+        "9": -100,
+        "10": -100,
+        "13": -100,
+    }  # JSON may have any number of spaces
+    for stream in (False, True):
+        if stream:
+            with client.chat.completions.stream(**asked, tool_choice=forced) as events:
+                choice: Any = events.get_final_completion().choices[0]
+        else:
+            choice = client.chat.completions.create(**asked, tool_choice=forced).choices[0]
+        (call,) = choice.message.tool_calls
+        told = call.function.name, json.loads(call.function.arguments)
+        calls: list[Any] = [("clock", {"utc": True}), ("clock", {"utc": False})]
+        assert told in calls if forced != "required" else told in [*calls, *WEATHERS]
+        assert (choice.finish_reason, choice.message.content) == ("tool_calls", None)
+
+
+def test_tools_are_in_the_prompt_and_not_the_model_s_to_choose(
+    caller: str, client: openai.OpenAI, vllm_hub: HubProcess
+) -> None:
+    asked: Any = {"model": caller, "messages": ASKED, "max_tokens": 200, "tools": [WEATHER]}
+    with pytest.raises(openai.BadRequestError, match="'tool_choice' must be 'required'"):
+        client.chat.completions.create(**asked)
+    asked["max_tokens"] = 2
+    silent = client.chat.completions.create(**asked, tool_choice="none")
+    told = client.chat.completions.create(**asked, tool_choice="required")
+    assert silent.usage is not None
+    assert told.usage is not None
+    assert silent.choices[0].message.tool_calls is None
+    assert told.usage.prompt_tokens > silent.usage.prompt_tokens + len("weather")
+    given: Any = {"name": "weather", "input_schema": WEATHER["function"]["parameters"]}
+    with anthropic.Anthropic(
+        base_url=vllm_hub.url, api_key=vllm_hub.tokens["ada"], max_retries=0, timeout=600
+    ) as claude:
+        message = claude.messages.create(
+            model=caller, messages=ASKED, max_tokens=200, tools=[given], tool_choice={"type": "any"}
+        )
+    assert [block.type for block in message.content] == ["tool_use"]
+    assert message.stop_reason == "tool_use"
 
 
 def test_messages_responses_and_tokens(tiny: str, vllm_hub: HubProcess, client: openai.OpenAI) -> None:
@@ -297,7 +372,8 @@ def test_adapters_answer_from_one_base(
         assert (answer.choices[0].logprobs.token_logprobs or [])[0] == pytest.approx(logprob, abs=1e-2)
         *_, chunk = client.completions.create(model=name, **asked, stream=True)
         assert chunk.model == name
-    assert len(children(vllm_hub)) == 1
+    served = [_served(pid) for pid in children(vllm_hub)]  # another test's model may be there too
+    assert len(set(served)) == len(served)
 
 
 def _first_logprob(folder: Path) -> float:

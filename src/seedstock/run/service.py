@@ -29,7 +29,6 @@ _LACKS = {
     Ability.REASONING_EFFORT: f"'reasoning_effort' {_TEMPLATE}",
     Ability.IMAGES: "This model takes no images",
 }
-_OF_TEMPLATES = frozenset({Ability.TOOLS, Ability.REASONING_EFFORT})
 _TELL_PROMPT = frozenset({"/v1/chat/completions", "/v1/completions"})
 _Answer = TypeVar("_Answer")
 
@@ -138,7 +137,7 @@ def _check(request: EngineRequest, endpoint: Endpoint) -> None:
     """Refuse what this model would silently ignore. Raises Invalid."""
     for ability in request.needs:
         if ability not in endpoint.abilities:
-            by_vllm = endpoint.dialect is Dialect.VLLM and ability in _OF_TEMPLATES
+            by_vllm = endpoint.dialect is Dialect.VLLM and ability is Ability.REASONING_EFFORT
             raise Invalid(lack_of(ability.value) if by_vllm else _LACKS[ability])
 
 

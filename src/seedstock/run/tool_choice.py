@@ -124,15 +124,15 @@ class ForcedCallEvents(OpenAiEvents):
         return b"".join(self._told(whole) for whole in super().feed(events).split(b"\n\n") if whole)
 
     def _told(self, whole: bytes) -> bytes:
-        if not whole.startswith(b'data: {"choices":[{'):
+        data = msgspec.json.decode(whole[6:], type=dict[str, Any]) if whole.startswith(b"data: {") else {}
+        if not data.get("choices"):
             return whole + b"\n\n"
-        data = msgspec.json.decode(whole[6:], type=dict[str, Any])
         (choice,) = data["choices"]
         delta, index = choice["delta"], choice["index"]
         text = delta.pop("content", None)
         if text:
             self._said[index] = self._said.get(index, "") + text
-            if not delta:
+            if not delta and choice["finish_reason"] is None:
                 return b""
         if choice["finish_reason"] is not None:
             said = self._said.pop(index, "")

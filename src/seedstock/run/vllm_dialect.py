@@ -19,8 +19,8 @@ from seedstock.run.request import Answers, EngineRequest, Events
 Body = dict[str, Any]
 _CHAT, _COMPLETION = "/v1/chat/completions", "/v1/completions"
 _RENAMED = {"repeat_penalty": "repetition_penalty"}
-_REFUSED = ("typical_p", "reasoning_effort", "tools")
-# Each asks for what happens anyway, or says nothing where tools are refused.
+_REFUSED = ("typical_p", "reasoning_effort")
+# Each asks for what happens anyway, or is said in other words (`_with_tools`).
 _NEEDLESS = frozenset(
     "cache_prompt modalities echo best_of suffix reasoning_format tool_choice parallel_tool_calls".split()
 )
@@ -78,12 +78,28 @@ def _for_text(body: Body, endpoint: Endpoint) -> Body:
 
 
 def _for_chat(body: Body, endpoint: Endpoint) -> Body:
-    asked = _for_text(body, endpoint)
+    asked = _with_tools(_for_text(body, endpoint), body)
     if body.get("reasoning_format") == "deepseek":
         raise Invalid("'reasoning_format' cannot be 'deepseek' with models that run with vLLM")
     if body["messages"][-1].get("role") == "assistant":
         asked |= {"add_generation_prompt": False, "continue_final_message": True}
     return asked
+
+
+def _with_tools(asked: Body, body: Body) -> Body:
+    """Tools in the prompt, where the answer is held to a format: that of a forced call, or one of the caller's.
+
+    vLLM reads calls that a model chose to make with a parser for each family of models, and none is known to fit.
+    """
+    tools = asked.pop("tools", None)
+    if not tools or body.get("tool_choice") == "none":
+        return asked
+    if (asked.get("response_format") or {}).get("type") not in {"json_schema", "json_object"}:
+        raise Invalid(
+            "'tools' can only be forced of models that run with vLLM: 'tool_choice' must be 'required' or name one",
+            hint="a GGUF of this model may choose",
+        )
+    return asked | {"tools": tools, "tool_choice": "none"}  # else it looks for calls itself
 
 
 def _for_tokens(body: Body, _: Endpoint) -> Body:

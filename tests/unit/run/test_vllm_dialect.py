@@ -78,6 +78,42 @@ def test_what_it_has_no_word_for_is_refused_by_name(more: dict[str, Any]) -> Non
         as_vllm(asked(Kind.CHAT, messages=ASKED, **more), ENDPOINT)
 
 
+TOOL: dict[str, Any] = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+CALLED = (
+    b'data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"seedstock-engine","choices":[{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}]}\n\n'
+    b'data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"seedstock-engine","choices":[{"index":0,"delta":{"content":"{\\"name\\":\\"f\\","},"logprobs":null,"finish_reason":null}]}\n\n'
+    b'data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"seedstock-engine","choices":[{"index":0,"delta":{"content":"\\"arguments\\":{}}"},"logprobs":null,"finish_reason":"stop"}]}\n\n'
+    b"data: [DONE]\n\n"
+)
+
+
+def test_a_forced_call_is_an_answer_of_its_schema_with_the_tools_in_the_prompt() -> None:
+    request = as_vllm(
+        asked(Kind.CHAT, messages=ASKED, tools=[TOOL], tool_choice="required", stream=True), ENDPOINT
+    )
+    body = told(request)
+    assert (body["tools"], body["tool_choice"]) == ([TOOL], "none")
+    assert body["response_format"]["json_schema"]["schema"]["anyOf"][0]["properties"]["name"] == {
+        "const": "f"
+    }
+    events = request.answers.events()
+    said = [msgspec.json.decode(one[6:]) for one in events.feed(CALLED).split(b"\n\n") if one[6:7] == b"{"]
+    (call,) = said[-1]["choices"][0]["delta"]["tool_calls"]
+    assert call["function"] == {"name": "f", "arguments": "{}"}
+    assert said[-1]["choices"][0]["finish_reason"] == "tool_calls"
+    assert not any(one["choices"][0]["delta"].get("content") for one in said)
+
+
+def test_tools_that_the_model_may_choose_are_refused_and_those_it_may_not_use_left_out() -> None:
+    with pytest.raises(Invalid, match="'tool_choice' must be 'required'"):
+        as_vllm(asked(Kind.CHAT, messages=ASKED, tools=[TOOL]), ENDPOINT)
+    body = told(as_vllm(asked(Kind.CHAT, messages=ASKED, tools=[TOOL], tool_choice="none"), ENDPOINT))
+    assert not {"tools", "tool_choice"} & body.keys()
+    form = {"type": "json_schema", "json_schema": {"schema": {"type": "object"}}}
+    body = told(as_vllm(asked(Kind.CHAT, messages=ASKED, tools=[TOOL], response_format=form), ENDPOINT))
+    assert (body["tools"], body["tool_choice"]) == ([TOOL], "none")
+
+
 def test_embeddings_and_other_paths_are_refused() -> None:
     request = parse_embedding_request(b'{"model":"ada/tiny","input":"a"}')
     with pytest.raises(Invalid, match="vLLM"):

@@ -16,11 +16,13 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import msgspec
+
 from seedstock.run.engines import child_guard
-from seedstock.run.engines.base import Ready
+from seedstock.run.engines.base import SERVED_MODEL, Ability, Ready
 
 _POLL_S = 0.2
 _SIDE = Path(__file__).parent / "vllm_side"
@@ -43,7 +45,7 @@ def main() -> int:
     )
     while process.poll() is None:
         if _answers(port):
-            child_guard.announce(ready_fd, Ready(port=port))
+            child_guard.announce(ready_fd, Ready(port=port, abilities=_abilities(port, secrets.api_key)))
             return _wait(process.pid, warden)
         time.sleep(_POLL_S)
     if process.returncode > 0:  # else somebody ended it, which says nothing about the model
@@ -121,6 +123,33 @@ def _answers(port: int) -> bool:
         return connection.getresponse().status == http.client.OK
     except (OSError, http.client.HTTPException):
         return False
+    finally:
+        connection.close()
+
+
+def _abilities(port: int, api_key: str) -> tuple[Ability, ...]:
+    """Tools, if the model's chat template has a place for them: a chat with one is longer then."""
+    tool = {"type": "function", "function": {"name": "probe", "parameters": {"type": "object"}}}
+    plain, told = (_count(port, api_key, tools) for tools in ([], [tool]))
+    return (Ability.TOOLS,) if plain is not None and told is not None and told > plain else ()
+
+
+def _count(port: int, api_key: str, tools: Sequence[object]) -> int | None:
+    """Tokens of a short chat; None where the template refuses it."""
+    body = {
+        "model": SERVED_MODEL,
+        "messages": [{"role": "user", "content": "hi"}],
+        "tools": list(tools) or None,
+    }
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    try:
+        headers = {"Authorization": f"Bearer {api_key}", "Content-Type": "application/json"}
+        connection.request("POST", "/tokenize", msgspec.json.encode(body), headers)
+        answer = connection.getresponse()
+        found = answer.read()
+        return int(msgspec.json.decode(found)["count"]) if answer.status == http.client.OK else None
+    except (OSError, http.client.HTTPException):
+        return None
     finally:
         connection.close()
 
