@@ -19,7 +19,7 @@ LAYERS = [
     {"accounts", "metadata", "content", "jobs", "run", "weights", "convert", "adapt", "usage", "chats"},
     {"hub", "remotes"},
     {"arena", "lineage", "openness", "recipes", "variants", "replications", "evaluation"},
-    {"settings", "wiring", "housekeeping", "trace_child", "make_engine_file"},
+    {"settings", "places", "wiring", "housekeeping", "trace_child", "make_engine_file"},
     {"http", "web", "tour"},
     {"cli"},
 ]
@@ -41,7 +41,8 @@ SIDEWAYS = {
     "store": {"xet"},
     "db": {"xet"},
     "web": {"http"},
-    "wiring": {"settings"},
+    "places": {"settings"},
+    "wiring": {"settings", "places"},
     "housekeeping": {"wiring"},
     "trace_child": {"wiring"},
     "make_engine_file": {"wiring"},

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from seedstock.accounts.secrets import Signer, load_server_key
 from seedstock.accounts.service import Accounts
-from seedstock.adapt.launch import Launcher, LocalLauncher
 from seedstock.arena.service import Arena
 from seedstock.chats.service import Chats
 from seedstock.content.multipart import Multipart
@@ -18,9 +16,7 @@ from seedstock.content.objects import StoredObjects
 from seedstock.content.service import Content
 from seedstock.content.xet import Xet
 from seedstock.core.clock import Clock, now_ms
-from seedstock.core.errors import StoreUnreachable
 from seedstock.db.engine import Database
-from seedstock.db.migrate import upgrade
 from seedstock.evaluation.results import Results
 from seedstock.evaluation.service import Evaluations
 from seedstock.hub.browsing import Browsing
@@ -55,6 +51,7 @@ from seedstock.openness.gathering import Gathering
 from seedstock.openness.hub_records import HubRecords
 from seedstock.openness.service import OpennessService
 from seedstock.openness.signature_check import SignatureChecker
+from seedstock.places import make_folder, open_database, open_launcher, open_store
 from seedstock.remotes.sealing import Sealer
 from seedstock.remotes.service import Remotes
 from seedstock.replications.openness import RecipeFacts
@@ -66,8 +63,6 @@ from seedstock.run.engines.llama_cpp import LlamaCpp
 from seedstock.run.remote.runner import RemoteRunner
 from seedstock.run.service import ModelRunner
 from seedstock.settings import Settings
-from seedstock.store.local import LocalObjects
-from seedstock.store.port import ObjectStore
 from seedstock.store.staging import Staging
 from seedstock.usage.limits import RateLimits
 from seedstock.usage.metrics import Metrics
@@ -161,51 +156,9 @@ class _Base:
         return Materialiser(self.repos, self.reading, self.content)
 
 
-def open_store(url: str) -> ObjectStore:
-    """The object store that a URL names."""
-    if url.startswith("file:"):
-        return LocalObjects(Path(url.removeprefix("file:").removeprefix("//")))
-    from seedstock.store.remote import RemoteObjects
-
-    return RemoteObjects(url)
-
-
-def open_database(settings: Settings) -> Database:
-    """The database, brought to the newest schema."""
-    if settings.database_url.startswith("sqlite"):
-        _make_folder(settings.data_dir)
-    database = Database(settings.database_url)
-    upgrade(database)
-    return database
-
-
-def _make_folder(folder: Path) -> None:
-    """Make the data folder, for its owner alone: it holds private repos and password hashes."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise StoreUnreachable(
-            f"Cannot use the data folder {folder}: {error.strerror}", hint="choose another with --data"
-        ) from None
-
-
-def check_places(settings: Settings) -> None:
-    """Raise what is wrong with the folder, the database or the store, before processes are started on them."""
-    _make_folder(settings.data_dir)
-    open_database(settings).close()
-    try:
-        open_store(settings.store_url)
-        if settings.secret_key is None:
-            load_server_key(settings.data_dir)
-    except OSError as error:
-        raise StoreUnreachable(
-            f"Cannot write to {error.filename}: {error.strerror}", hint="check the folder's rights"
-        ) from None
-
-
 def open_hub(settings: Settings, clock: Clock = now_ms) -> Hub:
     """Open database and store and build the services over them."""
-    _make_folder(settings.data_dir)
+    make_folder(settings.data_dir)
     database = open_database(settings)
     key = settings.secret_key.encode() if settings.secret_key else load_server_key(settings.data_dir)
     return _assemble(settings, database, key, clock)
@@ -300,15 +253,6 @@ def _open_models(settings: Settings, reading: Reading, listing: Listing, content
 def _plain(settings: Settings) -> dict[str, Any]:
     plain: dict[str, Any] = msgspec.to_builtins(settings, enc_hook=str)
     return plain
-
-
-def open_launcher(name: str) -> Launcher:
-    """Where stages of training run, by the setting of that name."""
-    if name == "local":
-        return LocalLauncher()
-    from seedstock.adapt.ray_launch import RayLauncher
-
-    return RayLauncher(name)
 
 
 def _replications(base: _Base) -> Replications:

@@ -17,8 +17,8 @@ import httpx
 from seedstock.accounts.service import Accounts
 from seedstock.core.clock import now_ms
 from seedstock.core.viewer import TokenRole
+from seedstock.places import open_database
 from seedstock.settings import load
-from seedstock.wiring import open_database
 
 SRC = Path(__file__).parents[2] / "src"
 _STOP_S = 60

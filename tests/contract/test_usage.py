@@ -26,9 +26,9 @@ from seedstock.accounts.service import Accounts
 from seedstock.core.clock import now_ms
 from seedstock.core.limits import Limits
 from seedstock.core.viewer import TokenRole
+from seedstock.places import open_database
 from seedstock.settings import load
 from seedstock.usage.settings import LimitSettings
-from seedstock.wiring import open_database
 from tests.contract.models import Publish, hello, publish
 from tests.contract.server import HubProcess
 from tests.factories.tiny_transformers import write_gpt2

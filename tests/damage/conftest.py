@@ -10,8 +10,8 @@ import pytest
 from seedstock.accounts.service import Accounts
 from seedstock.core.clock import now_ms
 from seedstock.core.viewer import TokenRole
+from seedstock.places import open_database
 from seedstock.settings import load
-from seedstock.wiring import open_database
 from tests.contract.server import HubProcess
 
 

@@ -14,8 +14,8 @@ from seedstock.cli import companions
 from seedstock.cli.main import cli
 from seedstock.core.clock import now_ms
 from seedstock.jobs.queue import Queue
+from seedstock.places import open_database
 from seedstock.settings import load
-from seedstock.wiring import open_database
 
 
 def run(*arguments: str) -> tuple[int, str]:

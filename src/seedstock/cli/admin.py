@@ -18,8 +18,8 @@ from seedstock.core.limits import UNLIMITED, LimitKind
 from seedstock.core.viewer import OrgRole, TokenRole
 from seedstock.jobs.queue import Queue
 from seedstock.lineage.publishers import Publishers
+from seedstock.places import open_database
 from seedstock.usage.settings import LimitSettings
-from seedstock.wiring import open_database
 
 
 def _where(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -47,7 +47,7 @@ def serve(**options: Any) -> None:
     from seedstock.cli.companions import Companion, start_engines, start_worker
     from seedstock.http.server import claim_port
     from seedstock.http.server import serve as run
-    from seedstock.wiring import check_places
+    from seedstock.places import check_places
 
     settings = config.load(**options)
     settings = msgspec.structs.replace(settings, port=claim_port(settings.host, settings.port))
