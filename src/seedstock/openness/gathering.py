@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from seedstock.core.clock import iso
+from seedstock.core.errors import RepoNotFound
 from seedstock.core.names import RepoId, RepoType
 from seedstock.core.viewer import Viewer
 from seedstock.db import publishers, refs
@@ -83,6 +84,8 @@ class Gathering:
             )
             for number, repo in found.visible.items()
         }
+        if not isinstance(nodes[_key(found.repo.id)], ModelFacts):  # deleted since the family was read
+            raise RepoNotFound
         edges, walk = [], Ways(found.ties)
         for tie in found.ties:
             if tie.support not in _EVIDENCE:

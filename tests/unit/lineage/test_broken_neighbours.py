@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from seedstock.core.errors import CorruptBlock, MissingBlob, UnsupportedFormat
+from seedstock.core.names import RepoId, RepoType
 from seedstock.lineage.reading import WeightReader
 from tests.factories.toy_models import fine_tuned, safetensors_bytes, toy_llama
 from tests.unit.lineage.conftest import Family
@@ -71,3 +73,22 @@ def test_the_name_of_a_file_says_nothing_about_the_same_bytes_elsewhere(family: 
     family.settle()
     assert edges(family, "ada/tuned")["ada/base"] == ("parent", "finetune", "derived")
     assert edges(family, "ada/other")["ada/base"] == ("parent", "finetune", "derived")
+
+
+def test_a_model_that_is_deleted_while_it_is_graded_has_no_grade(
+    family: Family, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the reading of its family and that of its facts."""
+    family.publish("ada/m", BASE)
+    family.index()
+    ada, repo_id = family.people["ada"], RepoId(RepoType.MODEL, "ada", "m")
+    number = family.hub.repos.get(ada, repo_id).id
+    read = family.hub.lineage.ancestors
+
+    def then_deleted(*words: Any) -> Any:
+        found = read(*words)
+        family.hub.repos.delete(ada, repo_id)
+        return found
+
+    monkeypatch.setattr(family.hub.lineage, "ancestors", then_deleted)
+    assert family.hub.openness.file_badge(number) == set()

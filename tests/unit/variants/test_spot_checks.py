@@ -12,7 +12,7 @@ from seedstock.adapt.spec import read_spec
 from seedstock.core.errors import Conflict, Forbidden, Invalid, NotFound
 from seedstock.core.names import RepoId, RepoType
 from seedstock.core.viewer import TokenRole
-from seedstock.db import job_claims
+from seedstock.db import job_attempts, job_claims
 from seedstock.db import jobs as rows
 from seedstock.variants.service import ADAPT_MODEL
 from seedstock.wiring import open_hub
@@ -50,7 +50,7 @@ def run_job(nursery: Nursery, document: dict[str, Any], folder: Path) -> tuple[i
         nursery.hub.spot_checks.start(nursery.people["ada"], number)
     result = nursery.hub.variants.run(context, job.spec)
     with nursery.hub.database.write() as connection:
-        assert rows.finish(connection, number, "w", rows.DONE, nursery.hub.clock(), result=result)
+        assert job_attempts.finish(connection, number, "w", rows.DONE, nursery.hub.clock(), result=result)
     return number, context
 
 

@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 from seedstock.core.clock import DAY_MS
 from seedstock.core.names import RepoId, RepoType
 from seedstock.core.viewer import Viewer
-from seedstock.db import job_claims
+from seedstock.db import job_attempts, job_claims
 from seedstock.db import jobs as rows
 from seedstock.housekeeping import job_kinds
 from seedstock.http.app import build_app
@@ -29,7 +29,7 @@ def ended(hub: Any, viewer: Viewer, kind: str, spec: dict[str, Any], repo_id: in
     with hub.database.write() as connection:
         job = job_claims.claim(connection, "w", hub.clock(), 60_000, only={kind})
         assert job is not None
-        assert rows.finish(connection, number, "w", rows.DONE, hub.clock(), result=result)
+        assert job_attempts.finish(connection, number, "w", rows.DONE, hub.clock(), result=result)
     return number
 
 
