@@ -93,6 +93,18 @@ class HubProcess:
         children = Path(f"/proc/{mine}/task/{mine}/children").read_text().split()
         return [mine, *map(int, children)]
 
+    def find_below(self, mark: str) -> int:
+        """A process that this hub started, itself or through others, whose command has a mark."""
+        waiting = self.pids()
+        while waiting:
+            folder = Path(f"/proc/{waiting.pop()}")
+            with contextlib.suppress(OSError):  # it ended meanwhile
+                if mark in (folder / "cmdline").read_text(errors="replace"):
+                    return int(folder.name)
+                lists = [thread / "children" for thread in (folder / "task").iterdir()]
+                waiting += [int(pid) for children in lists for pid in children.read_text().split()]
+        raise AssertionError(f"no process of {mark}")
+
     def kill(self) -> None:
         """End the whole process group at once, as a power cut would."""
         self._end(signal.SIGKILL)

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -160,21 +159,6 @@ def test_an_interrupt_cancels_the_job(hub: HubProcess, http: httpx.Client, seven
     assert http.get(f"/api/jobs/{job['id']}").json()["state"] == "cancelled"
 
 
-def library_process() -> int:
-    """The process of the library that this test's hub started."""
-    for folder in Path("/proc").iterdir():
-        try:
-            command = (folder / "cmdline").read_bytes()
-            if (
-                b"seedstock.evaluation.run_inspect" in command
-                and str(ROOT).encode() in (folder / "environ").read_bytes()
-            ):
-                return int(folder.name)
-        except OSError:
-            continue
-    return 0
-
-
 def test_what_a_killed_process_had_asked_is_not_asked_again(
     hub: HubProcess, http: httpx.Client, seven: str
 ) -> None:
@@ -184,7 +168,7 @@ def test_what_a_killed_process_had_asked_is_not_asked_again(
     while time.monotonic() < deadline and "of 400 questions" not in str(job.get("progress")):
         job = next(iter(http.get("/api/jobs").json()), {})
         time.sleep(0.1)
-    os.kill(library_process(), signal.SIGKILL)
+    os.kill(hub.find_below("seedstock.evaluation.run_inspect"), signal.SIGKILL)
     out, error = process.communicate(timeout=240)
     assert process.returncode == 0, error
     found = json.loads(out)
