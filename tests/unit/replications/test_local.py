@@ -11,22 +11,11 @@ from click.testing import CliRunner
 from seedstock.cli.main import cli
 from seedstock.recipes.outputs import describe_output
 from seedstock.recipes.pinning import Kind, Pinned, pin
+from tests.factories.recipe_head import recipe_head
 
-RECIPE = """\
-schema = "hub-recipe/1"
-name = "echo"
-license = "Apache-2.0"
-[env]
-python = "3.11"
-[budget]
-cpu_s = 600
-memory_mb = 2048
-[determinism]
-seed = 0
-threads = 1
-dtype = "float32"
-device = "cpu"
-deterministic_algorithms = true
+RECIPE = (
+    recipe_head("echo")
+    + """\
 [inputs.base]
 kind = "file"
 file = "base"
@@ -43,6 +32,7 @@ op = "sft"
 inputs = { base = "base", data = "answers" }
 args = { steps = 50, held_out = 0.0, lora = { r = 2, merged = true } }
 """
+)
 
 
 def rows(folder: Path) -> list[dict[str, Any]]:

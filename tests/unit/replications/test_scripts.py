@@ -22,6 +22,7 @@ from seedstock.recipes.record import read_run
 from seedstock.replications.local import run_local
 from seedstock.replications.request import Request
 from seedstock.variants.pinning import Pinner
+from tests.factories.recipe_head import recipe_head
 from tests.unit.openness.models import model as openness_model
 from tests.unit.variants.conftest import Context, Nursery
 from tests.unit.web.test_job_pages import browser
@@ -35,21 +36,9 @@ for name in os.listdir(f"{inputs}/base"):
         data[-4:] = bytes(4)
     open(f"{output}/{name}", "wb").write(data)
 """
-RECIPE = """\
-schema = "hub-recipe/1"
-name = "edited"
-license = "Apache-2.0"
-[env]
-python = "3.11"
-[budget]
-cpu_s = 600
-memory_mb = 2048
-[determinism]
-seed = 0
-threads = 1
-dtype = "float32"
-device = "cpu"
-deterministic_algorithms = true
+RECIPE = (
+    recipe_head("edited")
+    + """\
 [inputs.base]
 kind = "model"
 ref = "ada/base"
@@ -59,6 +48,7 @@ op = "script"
 inputs = { base = "base" }
 args = { file = "code/edit.py", sha256 = "SHA", args = {} }
 """
+)
 EDITED = RepoId(RepoType.MODEL, "ada", "edited")
 
 

@@ -28,25 +28,11 @@ from seedstock.replications.request import Request
 from seedstock.replications.sources import Found, Sources
 from seedstock.variants.inputs import Materialiser
 from seedstock.variants.recipe import recipe_of
+from tests.factories.recipe_head import recipe_head
 from tests.factories.tiny_llama import write_model
 from tests.unit.variants.conftest import Context, Nursery
 
-HEAD = """\
-schema = "hub-recipe/1"
-name = "mixed"
-license = "Apache-2.0"
-[env]
-python = "3.11"
-[budget]
-cpu_s = 600
-memory_mb = 2048
-[determinism]
-seed = 0
-threads = 1
-dtype = "float32"
-device = "cpu"
-deterministic_algorithms = true
-"""
+HEAD = recipe_head("mixed")
 MERGE = f"""\
 {HEAD}
 [inputs]
